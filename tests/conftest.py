@@ -1,0 +1,189 @@
+"""What the tests share: projects generated from the template, and real databases for them."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from cookiecutter.main import cookiecutter
+from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+TEMPLATE = Path(__file__).resolve().parents[1]
+QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
+SERVERS = {
+    "postgresql": make_url(
+        os.environ.get(
+            "TEST_POSTGRESQL_URL", "postgresql+psycopg://postgres@127.0.0.1:5432/postgres"
+        )
+    ),
+    "mysql": make_url(os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")),
+}
+
+# What would lead a generated project's tools astray.
+UNWANTED = {"CI", "DATABASE_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"}
+
+Answers = dict[str, str | bool]
+
+
+def combinations() -> list[Answers]:
+    """Return every combination of the answers that the template offers to choose from."""
+    choices = {
+        question: answers if isinstance(answers, list) else [True, False]
+        for question, answers in QUESTIONS.items()
+        if not question.startswith("_") and question != "set_up_now"
+        if isinstance(answers, list | bool)
+    }
+    return [
+        dict(zip(choices, answers, strict=True)) for answers in itertools.product(*choices.values())
+    ]
+
+
+def name_of(answers: Answers) -> str:
+    """Return a readable name for a combination: ``sqlite-async-no_example_models``."""
+    words = [
+        answer if isinstance(answer, str) else question if answer else f"no_{question}"
+        for question, answer in answers.items()
+    ]
+    return "-".join(words)
+
+
+@dataclass(frozen=True)
+class Project:
+    """A generated project, and what its owner can do with it."""
+
+    path: Path
+    answers: Answers
+
+    @property
+    def files(self) -> set[str]:
+        """The paths of all files, as written by Cookiecutter, relative to the project."""
+        return {
+            path.relative_to(self.path).as_posix()
+            for path in self.path.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+
+    @property
+    def versions(self) -> Path:
+        return self.path / "migrations" / "versions"
+
+    def read(self, name: str) -> str:
+        return (self.path / name).read_text(encoding="utf-8")
+
+    def replace(self, name: str, old: str, new: str) -> None:
+        """Edit a file as its owner would, and be sure that something was edited."""
+        before = self.read(name)
+        assert old in before
+        (self.path / name).write_text(before.replace(old, new), encoding="utf-8")
+
+    def run(self, *arguments: str, url: URL | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a module of this Python in the project's folder: ``run("alembic", "check")``."""
+        environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+        if url is not None:
+            environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        return subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=self.path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def succeed(self, *arguments: str, url: URL | None = None) -> str:
+        """Run a module and return what it printed on standard output.
+
+        :raises AssertionError: when it did not exit with 0.
+        """
+        run = self.run(*arguments, url=url)
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout
+
+
+Bake = Callable[..., Project]
+
+
+def generate(folder: Path, **answers: str | bool) -> Project:
+    """Generate a project without setting it up, unless the answers say otherwise."""
+    path = cookiecutter(
+        str(TEMPLATE),
+        no_input=True,
+        default_config=True,
+        output_dir=str(folder),
+        extra_context={"set_up_now": False, **answers},
+    )
+    return Project(Path(path), answers)
+
+
+@pytest.fixture
+def bake(tmp_path: Path) -> Bake:
+    """A function that generates a project which the test may change: ``bake(driver="async")``."""
+    return lambda **answers: generate(tmp_path / "projects", **answers)
+
+
+@pytest.fixture(scope="session")
+def baked(tmp_path_factory: pytest.TempPathFactory) -> Bake:
+    """A function that generates each combination once, for tests that only read it."""
+    made: dict[str, Project] = {}
+
+    def bake_once(**answers: str | bool) -> Project:
+        name = name_of(answers)
+        if name not in made:
+            made[name] = generate(tmp_path_factory.mktemp(name), **answers)
+        return made[name]
+
+    return bake_once
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(answers, id=name_of(answers), marks=pytest.mark.xdist_group(name_of(answers)))
+        for answers in combinations()
+    ]
+)
+def project(request: pytest.FixtureRequest, baked: Bake) -> Project:
+    """Each combination in turn, generated once, to be read and not changed."""
+    return baked(**request.param)
+
+
+def run_on_server(kind: str, statement: str) -> None:
+    """Run a statement on a test server, outside of a transaction."""
+    engine = create_engine(SERVERS[kind], isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture
+def new_database(tmp_path: Path) -> Iterator[Callable[[str], URL]]:
+    """A function that makes an empty database of a kind; it is dropped after the test.
+
+    Without the server the test is skipped, except where CI is set: there it fails.
+    """
+    made: list[tuple[str, str]] = []
+
+    def make(kind: str) -> URL:
+        name = f"template_{uuid4().hex[:12]}"
+        if kind == "sqlite":
+            return URL.create("sqlite", database=str(tmp_path / f"{name}.db"))
+        try:
+            run_on_server(kind, f"CREATE DATABASE {name}")
+        except OperationalError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"the {kind} server does not answer: {error.orig}")
+        made.append((kind, name))
+        return SERVERS[kind].set(drivername=SERVERS[kind].get_backend_name(), database=name)
+
+    yield make
+    for kind, name in made:
+        run_on_server(kind, f"DROP DATABASE IF EXISTS {name}")

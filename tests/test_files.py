@@ -1,0 +1,158 @@
+"""Promises about the files of every project that can be generated."""
+
+import re
+import subprocess
+import tomllib
+from pathlib import PurePosixPath
+
+import pytest
+import yaml
+from conftest import QUESTIONS, TEMPLATE, Bake, Project
+
+TEMPLATE_FILES = [
+    path for path in (TEMPLATE / "{{cookiecutter.project_slug}}").rglob("*") if path.is_file()
+]
+
+TREE = """
+.env.example
+.gitattributes
+.gitignore
+README.md
+alembic.ini
+migrations/README.md
+migrations/__init__.py
+migrations/connection.py
+migrations/env.py
+migrations/post_write.py
+migrations/review.py
+migrations/script.py.mako
+pyproject.toml
+src/my_shop/__init__.py
+src/my_shop/database.py
+src/my_shop/models/__init__.py
+src/my_shop/models/base.py
+src/my_shop/settings.py
+tests/__init__.py
+tests/conftest.py
+tests/scratch.py
+tests/test_migrations.py
+"""
+EXAMPLES = """
+migrations/versions/2026_11_23_0900-4f1c2a7be930_create_example_tables.py
+src/my_shop/models/example.py
+tests/test_example.py
+"""
+
+
+def test_has_exactly_these_files(project: Project) -> None:
+    expected = set(TREE.split())
+    expected |= (
+        set(EXAMPLES.split())
+        if project.answers["example_models"]
+        else {"migrations/versions/.gitkeep"}
+    )
+    if project.answers["database"] != "sqlite":
+        expected.add("compose.yaml")
+    assert project.files == expected
+
+
+def test_leaves_no_template_code(project: Project) -> None:
+    for name in project.files:
+        assert not re.search(r"cookiecutter\.|\{%|\{#", project.read(name)), name
+
+
+def test_names_no_option_that_was_not_chosen(project: Project) -> None:
+    others = (
+        {"asyncio", "AsyncSession"}
+        if project.answers["driver"] == "sync"
+        else {"Session = sessionmaker"}
+    )
+    if not project.answers["example_models"]:
+        others |= {"example_models", "models.example", "Customer"}
+    for name in project.files:
+        for word in others:
+            assert word not in project.read(name), (name, word)
+
+
+def test_passes_ruff_check(project: Project) -> None:
+    project.succeed("ruff", "check", "--no-cache")
+
+
+def test_is_formatted(project: Project) -> None:
+    project.succeed("ruff", "format", "--check", "--no-cache")
+
+
+def test_passes_strict_mypy(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
+    cache = tmp_path_factory.getbasetemp() / "mypy"
+    project.succeed("mypy", "--strict", f"--cache-dir={cache}", "src", "migrations", "tests")
+
+
+def test_file_names_are_legal_on_windows(project: Project) -> None:
+    for name in project.files:
+        for part in PurePosixPath(name).parts:
+            assert not re.search(r'[<>:"|?*\\]|[. ]$', part), name
+
+
+def test_ini_is_ascii_and_holds_no_url(project: Project) -> None:
+    ini = project.read("alembic.ini")
+    assert ini.isascii()
+    assert "sqlalchemy.url" not in ini
+    assert not re.search(r"\w+://[^/\s]*@", ini)
+
+
+def test_readme_has_at_most_100_lines(project: Project) -> None:
+    assert len(project.read("README.md").splitlines()) <= 100
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mysql"])
+def test_compose_file_starts_a_healthy_server_for_this_machine_only(
+    baked: Bake, database: str
+) -> None:
+    project = baked(database=database, driver="sync", example_models=True)
+    (service,) = yaml.safe_load(project.read("compose.yaml"))["services"].values()
+    assert service["healthcheck"]["test"]
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+
+
+def test_pyproject_holds_the_answers(project: Project) -> None:
+    metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
+    assert metadata["name"] == "my-shop"
+    assert metadata["authors"] == [{"name": "Your Name", "email": "you@example.com"}]
+
+
+@pytest.mark.parametrize("path", TEMPLATE_FILES, ids=lambda path: path.name)
+def test_template_file_has_at_most_eight_block_tags(path) -> None:
+    tags = re.findall(r"\{% *(?:if|elif|else|for|endif|endfor)\b", path.read_text(encoding="utf-8"))
+    assert len(tags) <= 8
+
+
+@pytest.mark.parametrize("path", TEMPLATE_FILES, ids=lambda path: path.name)
+def test_block_tags_of_a_template_file_stand_alone_on_their_lines(path) -> None:
+    for line in path.read_text(encoding="utf-8").splitlines():
+        assert "{%" not in line or re.fullmatch(r"\{% .* %\}", line), line
+
+
+@pytest.mark.parametrize("path", TEMPLATE_FILES, ids=lambda path: path.name)
+def test_template_file_compares_no_database_name(path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"cookiecutter\.database *(==|!=|in)", text + path.name)
+
+
+def test_template_paths_are_short_enough_for_windows() -> None:
+    for path in TEMPLATE_FILES:
+        name = path.relative_to(TEMPLATE).as_posix()
+        assert len(name) <= 180, name
+        assert not re.search(r'[<>:"|?*\\]', name), name
+
+
+def test_every_question_is_asked_in_words() -> None:
+    questions = {question for question in QUESTIONS if not question.startswith("_")}
+    assert set(QUESTIONS["__prompts__"]) == questions
+    for question, choices in QUESTIONS.items():
+        if isinstance(choices, list) and question in questions:
+            assert set(QUESTIONS["__prompts__"][question]) == {"__prompt__", *choices}
+
+
+def test_this_repository_passes_its_own_linter() -> None:
+    for command in (["check"], ["format", "--check"]):
+        subprocess.run(["ruff", *command, "hooks", "tests"], cwd=TEMPLATE, check=True)

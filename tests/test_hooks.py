@@ -1,0 +1,321 @@
+"""Promises about what happens before and after a project is written."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import SERVERS, TEMPLATE
+
+Generate = Callable[..., subprocess.CompletedProcess[str]]
+PROMISES = [
+    "the ini points at a complete environment",
+    "env knows the tables of all models",
+    "history has one base and one head",
+    "revision ids fit into the version table",
+    "a new revision is valid whatever its message",
+    "upgrade gives the tables of the models",
+    "downgrade leaves nothing and upgrade works again",
+    "upgrade can be written as sql",
+]
+
+
+@pytest.fixture
+def template(tmp_path: Path) -> Path:
+    """A copy of the template, for sabotage."""
+    copy = tmp_path / "template"
+    copy.mkdir()
+    shutil.copy(TEMPLATE / "cookiecutter.json", copy)
+    for folder in ("hooks", "{{cookiecutter.project_slug}}"):
+        shutil.copytree(TEMPLATE / folder, copy / folder)
+    return copy
+
+
+@pytest.fixture
+def generate(template: Path, tmp_path: Path) -> Generate:
+    """A function that runs ``cookiecutter`` as a person does, with this environment's packages.
+
+    ``uv`` is hidden, so that the packages of this environment prove the migrations.
+    """
+
+    def run(path: str = "/nonexistent", **answers: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
+        return subprocess.run(
+            [*command, "-o", str(tmp_path / "out"), str(template), *(f"{k}={v}" for k, v in answers.items())],
+            env={**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def edit(path: Path, old: str, new: str) -> None:
+    before = path.read_text(encoding="utf-8")
+    assert old in before
+    path.write_text(before.replace(old, new), encoding="utf-8")
+
+
+def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path) -> None:
+    run = generate()
+    assert run.returncode == 0, run.stderr
+    for promise in PROMISES:
+        assert f"kept        {promise}\n" in run.stdout
+    assert run.stdout.endswith(
+        "Next:\n  cd my-shop\n  uv run alembic upgrade head\n  uv run pytest\n"
+    )
+    assert (tmp_path / "out" / "my-shop" / "alembic.ini").exists()
+
+
+def test_installs_with_uv_and_leaves_an_environment_that_works(
+    generate: Generate, tmp_path: Path
+) -> None:
+    run = generate(path=os.environ["PATH"])
+    assert run.returncode == 0, run.stderr
+    assert "Installing with uv" in run.stdout
+    assert run.stdout.count("kept") == len(PROMISES)
+    project = tmp_path / "out" / "my-shop"
+    assert (project / "uv.lock").exists()
+    environment = {key: os.environ[key] for key in os.environ if key != "VIRTUAL_ENV"}
+    for command in (
+        ["alembic", "upgrade", "head"],
+        ["alembic", "check"],
+        ["pytest"],
+        ["ruff", "check"],
+    ):
+        subprocess.run(
+            ["uv", "run", "--no-sync", *command], cwd=project, env=environment, check=True
+        )
+
+
+def test_set_up_now_no_downloads_and_proves_nothing(generate: Generate, tmp_path: Path) -> None:
+    run = generate(path=os.environ["PATH"], set_up_now="no")
+    assert run.returncode == 0, run.stderr
+    assert "Installing" not in run.stdout
+    assert "kept" not in run.stdout
+    assert "uv run pytest tests/test_migrations.py" in run.stdout
+    assert not (tmp_path / "out" / "my-shop" / ".venv").exists()
+
+
+@pytest.mark.parametrize("database", ["postgresql", "mysql"])
+def test_proves_what_needs_a_server_on_the_server(
+    generate: Generate, database: str, new_database: Callable[[str], object]
+) -> None:
+    new_database(database)
+    if SERVERS[database].host != "127.0.0.1":
+        pytest.skip("the hook looks for a server at 127.0.0.1")
+    run = generate(database=database)
+    assert run.stdout.count("kept") == len(PROMISES), run.stdout + run.stderr
+
+
+@pytest.mark.parametrize(("database", "port"), [("postgresql", "5432"), ("mysql", "3306")])
+def test_says_what_is_not_proven_without_a_server(
+    generate: Generate, template: Path, database: str, port: str
+) -> None:
+    edit(template / "cookiecutter.json", f'"port={port}"', '"port=1"')
+    run = generate(database=database)
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("kept") == 6
+    assert "not proven  upgrade gives the tables of the models" in run.stdout
+    assert "not proven  downgrade leaves nothing and upgrade works again" in run.stdout
+    assert "127.0.0.1:1 does not answer" in run.stdout
+    assert "docker compose up --wait\n  uv run pytest tests/test_migrations.py" in run.stdout
+
+
+def test_without_uv_and_without_packages_says_so(generate: Generate, template: Path) -> None:
+    edit(
+        template / "hooks/post_gen_project.py",
+        'found = {"pytest", driver}',
+        'found = {"pytest", driver, "no_such"}',
+    )
+    run = generate()
+    assert run.returncode == 0, run.stderr
+    assert "not proven: there is no uv, and this Python lacks no_such" in run.stdout
+    assert "kept" not in run.stdout
+
+
+def test_without_network_says_what_uv_says(
+    generate: Generate, template: Path, tmp_path: Path
+) -> None:
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\necho 'error: no network' >&2\nexit 2\n")
+    uv.chmod(0o755)
+    run = generate(path=f"{uv.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    assert run.returncode == 0, run.stderr
+    assert "not proven: uv could not install the dependencies.\nerror: no network" in run.stdout
+
+
+PROJECT = "{{cookiecutter.project_slug}}"
+MIGRATIONS = f"{PROJECT}/{{{{cookiecutter.migrations_directory}}}}"
+REVISION = (
+    f"{MIGRATIONS}/versions/"
+    "{{ '2026_11_23_0900-4f1c2a7be930_create_example_tables.py' if cookiecutter.example_models }}"
+)
+MODELS = f"{PROJECT}/src/{{{{cookiecutter.package_name}}}}/models"
+EXAMPLE = f"{MODELS}/{{{{ 'example.py' if cookiecutter.example_models }}}}"
+
+
+def add_second_head(template: Path) -> None:
+    text = (template / REVISION).read_text(encoding="utf-8")
+    (template / MIGRATIONS / "versions" / "second.py").write_text(
+        text.replace("4f1c2a7be930", "aaaa")
+    )
+
+
+SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "no_target_metadata": (
+        lambda t: edit(t / MIGRATIONS / "env.py", "target_metadata = Base.metadata", "target_metadata = None"),
+        "env knows the tables of all models",
+    ),
+    "model_column_without_migration": (
+        lambda t: edit(t / EXAMPLE, "    price:", "    weight: Mapped[int]\n    price:"),
+        "upgrade gives the tables of the models",
+    ),
+    "model_that_is_not_imported": (
+        lambda t: edit(t / MODELS / "__init__.py", "import_module(", "str("),
+        "env knows the tables of all models",
+    ),
+    "second_head": (add_second_head, "history has one base and one head"),
+    "long_revision_id": (
+        lambda t: edit(t / REVISION, "4f1c2a7be930", "4f1c2a7be930" * 3),
+        "revision ids fit into the version table",
+    ),
+    "broken_script_template": (
+        lambda t: edit(t / MIGRATIONS / "script.py.mako", "def upgrade() -> None:", "def upgrade( -> None:"),
+        "a new revision is valid whatever its message",
+    ),
+    "script_template_that_escapes_nothing": (
+        lambda t: edit(
+            t / MIGRATIONS / "script.py.mako",
+            '''${message.replace("\\\\", "\\\\\\\\").replace('"', '\\\\"')}''',
+            "${message}",
+        ),
+        "a new revision is valid whatever its message",
+    ),
+    "downgrade_that_forgets_a_table": (
+        lambda t: edit(t / REVISION, '    op.drop_table("customers")\n', ""),
+        "downgrade leaves nothing and upgrade works again",
+    ),
+    "migration_that_fails": (
+        lambda t: edit(t / REVISION, "def upgrade() -> None:\n", "def upgrade() -> None:\n    op.execute('nonsense')\n"),
+        "upgrade gives the tables of the models",
+    ),
+    "migration_without_sql": (
+        lambda t: edit(t / REVISION, "def upgrade() -> None:\n", "def upgrade() -> None:\n    op.get_bind().scalar(sa.select(1)) + 1\n"),
+        "upgrade can be written as sql",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("sabotage", SABOTAGE)
+def test_a_broken_promise_is_named_and_nothing_is_left(
+    sabotage: str, generate: Generate, template: Path, tmp_path: Path
+) -> None:
+    break_it, promise = SABOTAGE[sabotage]
+    break_it(template)
+    run = generate()
+    assert run.returncode != 0
+    assert f"BROKEN      {promise}\n" in run.stdout, run.stdout + run.stderr
+    assert "FAILED: a promise is broken." in run.stderr
+    assert not (tmp_path / "out" / "my-shop").exists()
+
+
+BROKEN_STRUCTURE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "wrong_script_location": (
+        lambda t: edit(t / PROJECT / "alembic.ini", "%(here)s/{{ cookiecutter.migrations_directory }}", "%(here)s/elsewhere"),
+        "elsewhere, where README.md is missing",
+    ),
+    "missing_env": (
+        lambda t: (t / MIGRATIONS / "env.py").unlink(),
+        "env.py is missing",
+    ),
+    "python_that_does_not_parse": (
+        lambda t: edit(t / MIGRATIONS / "review.py", "def ", "dof "),
+        "review.py cannot be read",
+    ),
+    "template_code_left": (
+        lambda t: edit(t / PROJECT / "README.md", "# ", "# {{ '{{ cookiecutter.x }}' }} "),
+        "README.md has template code left",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", BROKEN_STRUCTURE)
+def test_a_broken_structure_is_found_without_any_package(
+    fault: str, generate: Generate, template: Path, tmp_path: Path
+) -> None:
+    break_it, message = BROKEN_STRUCTURE[fault]
+    break_it(template)
+    run = generate(set_up_now="no")
+    assert run.returncode != 0
+    assert message in run.stderr, run.stderr
+    assert not (tmp_path / "out" / "my-shop").exists()
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "reason"),
+    [
+        ("package_name", "class", "a word of the Python language"),
+        ("package_name", "match", "a word of the Python language"),
+        ("package_name", "logging", "standard library"),
+        ("package_name", "alembic", "the project itself needs"),
+        ("package_name", "sqlalchemy", "the project itself needs"),
+        ("package_name", "2fast", "must be lower-case ASCII"),
+        ("package_name", "ünï", "must be lower-case ASCII"),
+        ("package_name", "con", "a device on Windows"),
+        ("package_name", "tests", "another folder of the project"),
+        ("package_name", "a" * 41, "at most 40 characters"),
+        ("package_name", "config", "a name that env.py uses"),
+        ("migrations_directory", "my_shop", "another folder of the project"),
+        ("migrations_directory", "alembic", "the project itself needs"),
+        ("migrations_directory", "../evil", "must be lower-case ASCII"),
+        ("migrations_directory", "src", "another folder of the project"),
+        ("project_slug", "My Shop", "must be lower-case ASCII"),
+        ("project_slug", "-rf", "must be lower-case ASCII"),
+        ("project_slug", "pytest", "the project itself needs"),
+        ("project_slug", "COM1", "must be lower-case ASCII"),
+        ("description", "two\nlines", "one line"),
+        ("author_email", 'me"@x', "not an e-mail address"),
+    ],
+)
+def test_an_answer_that_cannot_work_is_refused_in_one_sentence(
+    generate: Generate, tmp_path: Path, question: str, answer: str, reason: str
+) -> None:
+    run = generate(**{"project_slug": "my-shop", question: answer})
+    assert run.returncode != 0
+    (sentence,) = [line for line in run.stderr.splitlines() if line.startswith(f"  {question} ")]
+    assert reason in sentence
+    assert not list((tmp_path / "out").rglob("*"))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ['Zoë "Quote" O\'Neill', "back\\slash", '"""', "naïve 🚀 $%{x}", "<b> & #"],
+)
+def test_free_text_is_kept_to_the_letter(generate: Generate, tmp_path: Path, name: str) -> None:
+    run = generate(author_name=name, description=name, set_up_now="no")
+    assert run.returncode == 0, run.stderr
+    metadata = tomllib.loads((tmp_path / "out/my-shop/pyproject.toml").read_text(encoding="utf-8"))
+    assert metadata["project"]["authors"][0]["name"] == name
+    assert metadata["project"]["description"] == name
+
+
+def test_code_in_an_answer_does_not_run_in_a_hook(generate: Generate, tmp_path: Path) -> None:
+    code = '"""); open("ran", "w").write("x"); json.loads(r"""{}'
+    run = generate(author_name=code, set_up_now="no")
+    assert run.returncode == 0, run.stderr
+    assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_project_that_was_there_before_is_left_alone(generate: Generate, tmp_path: Path) -> None:
+    mine = tmp_path / "out" / "my-shop" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("keep me")
+    assert generate().returncode != 0
+    assert mine.read_text() == "keep me"

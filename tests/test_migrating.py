@@ -1,0 +1,181 @@
+"""Promises about migrating, on real databases."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import Bake, Project, combinations, name_of
+from sqlalchemy import URL
+
+NewDatabase = Callable[[str], URL]
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+
+
+def test_upgrade_check_downgrade_and_upgrade_again(
+    project: Project, new_database: NewDatabase
+) -> None:
+    url = new_database(str(project.answers["database"]))
+    for command in (
+        ["upgrade", "head"],
+        ["check"],
+        ["downgrade", "base"],
+        ["upgrade", "head"],
+        ["check"],
+    ):
+        project.succeed("alembic", *command, url=url)
+
+
+def test_its_own_tests_pass(project: Project, new_database: NewDatabase) -> None:
+    url = new_database(str(project.answers["database"]))
+    output = project.succeed("pytest", "-p", "no:cacheprovider", "-p", "asyncio", url=url)
+    assert "skipped" not in output
+
+
+def test_sql_script_is_accepted_by_the_database(
+    project: Project, new_database: NewDatabase
+) -> None:
+    kind = str(project.answers["database"])
+    url = new_database(kind)
+    script = project.succeed("alembic", "upgrade", "head", "--sql", url=url)
+    clients = {
+        "sqlite": ["python3", "-c", f"import sqlite3, sys; sqlite3.connect({url.database!r}).executescript(sys.stdin.read())"],
+        "postgresql": ["psql", "-qv", "ON_ERROR_STOP=1", "-h", url.host, "-p", str(url.port or 5432), "-U", url.username, str(url.database)],
+        "mysql": ["mysql", "-h", url.host, "-P", str(url.port or 3306), "-u", url.username, str(url.database)],
+    }  # fmt: skip
+    client = subprocess.run(
+        clients[kind], input=script, text=True, capture_output=True, check=False
+    )
+    assert client.returncode == 0, client.stderr
+    project.succeed("alembic", "check", url=url)
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
+@pytest.mark.parametrize("chosen", ["sqlite", "postgresql", "mysql"])
+def test_migrations_move_to_another_database_by_its_url(
+    baked: Bake, new_database: NewDatabase, chosen: str, kind: str
+) -> None:
+    project = baked(database=chosen, driver="sync", example_models=True)
+    url = new_database(kind).set(drivername=DRIVERS[kind])
+    for command in (["upgrade", "head"], ["check"], ["downgrade", "base"], ["upgrade", "head"]):
+        project.succeed("alembic", *command, url=url)
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "mysql"])
+def test_a_project_for_sqlite_works_on_a_server_by_its_url(
+    baked: Bake, new_database: NewDatabase, kind: str
+) -> None:
+    project = baked(database="sqlite", driver="sync", example_models=True)
+    url = new_database(kind).set(drivername=DRIVERS[kind])
+    output = project.succeed("pytest", "-p", "no:cacheprovider", url=url)
+    assert "skipped" not in output
+
+
+def test_first_migration_is_silent_under_squawk(baked: Bake, tmp_path: Path) -> None:
+    project = baked(database="postgresql", driver="sync", example_models=True)
+    script = project.succeed("alembic", "upgrade", "head", "--sql")
+    # The first table is Alembic's own; its VARCHAR(32) is not ours to change.
+    ours = script[script.index("-- Running upgrade") :]
+    settings = "".join(line + "\n" for line in script.splitlines() if line.startswith("SET "))
+    path = tmp_path / "first.sql"
+    path.write_text(settings + "BEGIN;\n" + ours)
+    squawk = subprocess.run(["squawk", str(path)], capture_output=True, text=True, check=False)
+    assert squawk.returncode == 0, squawk.stdout
+
+
+def test_a_new_model_file_needs_no_mention_anywhere(bake: Bake, new_database: NewDatabase) -> None:
+    project = bake(database="sqlite")
+    url = new_database("sqlite")
+    folder = project.path / "src" / "my_shop" / "models" / "billing"
+    folder.mkdir()
+    (folder / "invoice.py").write_text(
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.base import Base\n\n\n"
+        "class Invoice(Base):\n"
+        '    __tablename__ = "invoices"\n\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        "    number: Mapped[str] = mapped_column(unique=True)\n"
+    )
+    proof = project.run("pytest", "tests/test_migrations.py")
+    assert proof.returncode == 1
+    assert "add_table" in proof.stdout
+
+    project.succeed("alembic", "upgrade", "head", url=url)
+    project.succeed("alembic", "revision", "--autogenerate", "-m", "Add invoices", url=url)
+    (revision,) = project.versions.glob("*_add_invoices.py")
+    assert '"invoices"' in revision.read_text()
+    project.succeed("ruff", "format", "--check", str(revision))
+    project.succeed("ruff", "check", str(revision))
+    project.succeed("alembic", "upgrade", "head", url=url)
+    project.succeed("alembic", "check", url=url)
+    project.succeed("pytest", url=url)
+
+
+def test_nothing_changed_writes_no_revision(bake: Bake, new_database: NewDatabase) -> None:
+    project, url = bake(), new_database("sqlite")
+    project.succeed("alembic", "upgrade", "head", url=url)
+    before = project.files
+    output = project.succeed("alembic", "revision", "--autogenerate", "-m", "nothing", url=url)
+    assert "No changes" in output
+    assert project.files == before
+
+
+@pytest.mark.parametrize("ruff", [True, False], ids=["with_ruff", "without_ruff"])
+def test_a_hand_written_revision_is_ready_to_be_filled_in(bake: Bake, ruff: bool) -> None:
+    project = bake()
+    if not ruff:
+        project.replace("migrations/post_write.py", 'find_spec("ruff")', "False")
+    project.succeed("alembic", "revision", "-m", 'say "hi" \\ to\nall')
+    (revision,) = project.versions.glob("*_say_hi_to_all.py")
+    assert "import sqlalchemy as sa\nfrom alembic import op\n" in revision.read_text()
+    project.succeed("ruff", "check", str(revision))
+    project.succeed("ruff", "format", "--check", str(revision))
+
+
+def test_commands_work_from_any_directory(
+    bake: Bake, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    project = bake()
+    elsewhere = Project(tmp_path, project.answers)
+    ini = str(project.path / "alembic.ini")
+    elsewhere.succeed("alembic", "--config", ini, "upgrade", "head")
+    elsewhere.succeed("alembic", "--config", ini, "check")
+    assert (project.path / "my_shop.db").exists()
+    assert not list(tmp_path.glob("*.db"))
+
+
+def test_upgrade_prints_one_line_for_each_revision(bake: Bake, new_database: NewDatabase) -> None:
+    run = bake().run("alembic", "upgrade", "head", url=new_database("sqlite"))
+    assert run.stdout == ""
+    assert run.stderr == "Running upgrade  -> 4f1c2a7be930, Create example tables\n"
+
+
+def test_an_unnamed_check_is_explained(bake: Bake) -> None:
+    project = bake()
+    project.replace("src/my_shop/models/example.py", ', name="price_is_not_negative"', "")
+    run = project.run("alembic", "check")
+    assert run.returncode != 0
+    assert "table 'products' has no name: write CheckConstraint" in run.stderr
+
+
+@pytest.mark.parametrize("answers", combinations()[:1], ids=name_of)
+def test_sessions_of_tests_leave_no_trace(bake: Bake, answers) -> None:
+    project = bake(**answers)
+    (project.path / "tests" / "test_trace.py").write_text(
+        "from my_shop.models.example import Product\n"
+        "from sqlalchemy import select\n"
+        "def test_write(session):\n"
+        "    session.add(Product(name='x', price=1))\n"
+        "    session.commit()\n"
+        "def test_read(session):\n"
+        "    assert session.scalars(select(Product)).all() == []\n"
+    )
+    project.succeed("pytest", "tests/test_trace.py")
+
+
+def test_tests_never_touch_the_configured_database(bake: Bake, new_database: NewDatabase) -> None:
+    project, url = bake(), new_database("sqlite")
+    project.succeed("alembic", "upgrade", "head", url=url)
+    before = Path(str(url.database)).read_bytes()
+    project.succeed("pytest", url=url)
+    assert Path(str(url.database)).read_bytes() == before

@@ -1,0 +1,18 @@
+"""Every model of the application.
+
+Each module in this folder, at any depth, is imported here, so that Alembic sees its
+tables: a new file needs no mention anywhere.
+"""
+
+from importlib import import_module
+from pathlib import Path
+
+from {{ cookiecutter.package_name }}.models.base import Base
+
+__all__ = ["Base"]
+
+FOLDER = Path(__file__).parent
+
+for path in sorted(FOLDER.rglob("*.py")):
+    if path.name != "__init__.py":
+        import_module(".".join((__name__, *path.relative_to(FOLDER).with_suffix("").parts)))

@@ -1,0 +1,63 @@
+{% set facts = cookiecutter._database_facts[cookiecutter.database] %}
+{% set driver = facts[cookiecutter.driver].driver %}
+"""Where the database is."""
+
+import os
+from pathlib import Path
+
+from dotenv import dotenv_values
+from sqlalchemy import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+DEVELOPMENT_URL = URL.create(
+    "{{ driver }}",
+{% for part in facts.server %}
+    {{ part }},
+{% endfor %}
+    database={{ "str(ROOT / " if facts.embedded }}"{{ cookiecutter.package_name }}{{ ".db" if facts.embedded }}"{{ ")" if facts.embedded }},
+)
+
+# The driver for URLs that name none, as hosting services hand them out.
+DRIVERS = {
+{% for name in facts.drivers %}
+    "{{ name }}": "{{ driver }}",
+{% endfor %}
+}
+
+
+def environment_url() -> str | None:
+    """Return ``DATABASE_URL`` of the environment, or else of the file ``.env``, if it is set."""
+    values = {**dotenv_values(ROOT / ".env", interpolate=False), **os.environ}
+    return values.get("DATABASE_URL")
+
+
+def database_url() -> URL:
+    """Return the URL of the application's database: the one that is set, or the development one.
+
+    :raises ValueError: when ``DATABASE_URL`` is set and is not a URL.
+    """
+    text = environment_url()
+    return DEVELOPMENT_URL if text is None else parse_url(text, source="DATABASE_URL")
+
+
+def parse_url(text: str, source: str) -> URL:
+    """Return a database URL with the project's driver and an absolute SQLite file.
+
+    https://docs.sqlalchemy.org/en/21/core/engines.html#database-urls
+
+    :param text: the URL; in a password, ``%``, ``@``, ``:`` and ``/`` are written ``%25``,
+        ``%40``, ``%3A`` and ``%2F``.
+    :param source: where it comes from, for the message.
+    :raises ValueError: when it is not a URL; the message does not repeat it.
+    """
+    try:
+        url = make_url(text)
+    except (ArgumentError, ValueError):
+        problem = "is not a URL" if text else "is empty"
+        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}") from None
+    url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        url = url.set(database=str(ROOT / url.database))
+    return url
