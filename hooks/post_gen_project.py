@@ -60,7 +60,7 @@ def check_structure() -> None:
             sys.exit(f"FAILED: {path.name} cannot be read: {error}.")
     ini = configparser.ConfigParser({"here": str(PROJECT).replace("%", "%%")})
     ini.read(PROJECT / "alembic.ini", encoding="utf-8")
-    migrations = Path(ini.get("alembic", "script_location", fallback="?"))
+    migrations = PROJECT / ini.get("alembic", "script_location", fallback="?").rstrip(":")
     for name in ("README.md", "env.py", "script.py.mako", "versions"):
         if not (migrations / name).exists():
             sys.exit(f"FAILED: alembic.ini points at {migrations}, where {name} is missing.")

@@ -3,16 +3,20 @@
 import itertools
 import json
 import os
+import re
 import subprocess
 import sys
+import textwrap
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from cookiecutter.main import cookiecutter
-from sqlalchemy import URL, create_engine, make_url, text
+from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
 TEMPLATE = Path(__file__).resolve().parents[1]
@@ -29,6 +33,9 @@ SERVERS = {
 # What would lead a generated project's tools astray.
 UNWANTED = {"CI", "DATABASE_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"}
 
+DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+
+NewDatabase = Callable[[str], URL]
 Answers = dict[str, str | bool]
 
 
@@ -83,15 +90,46 @@ class Project:
         assert old in before
         (self.path / name).write_text(before.replace(old, new), encoding="utf-8")
 
-    def run(self, *arguments: str, url: URL | None = None) -> subprocess.CompletedProcess[str]:
-        """Run a module of this Python in the project's folder: ``run("alembic", "check")``."""
+    def add_revision(self, identifier: str, upgrade: str, downgrade: str = "pass") -> Path:
+        """Write a revision on top of the newest one. The bodies are Python on one line or more."""
+        newest = max(self.versions.glob("*.py"))
+        (parent,) = re.findall(r'^revision: str = "(.*)"', newest.read_text(), re.MULTILINE)
+        number = len(list(self.versions.glob("*.py")))
+        path = self.versions / f"2027_01_{number:02d}_0000-{identifier}_step.py"
+        path.write_text(
+            f'"""Step {identifier}"""\n\n'
+            "import sqlalchemy as sa\nfrom alembic import op\n\n"
+            f'revision: str = "{identifier}"\ndown_revision = "{parent}"\n'
+            "branch_labels = None\ndepends_on = None\n\n\n"
+            f"def upgrade() -> None:\n{indent(upgrade)}\n\n\n"
+            f"def downgrade() -> None:\n{indent(downgrade)}\n"
+        )
+        return path
+
+    def environment(self, url: URL | None = None) -> dict[str, str]:
+        """Return the environment in which the owner of the project runs a command."""
         environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
         if url is not None:
             environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        return environment
+
+    def start(self, *arguments: str, url: URL | None = None) -> subprocess.Popen[str]:
+        """Start a module of this Python in the project's folder, and do not wait for it."""
+        return subprocess.Popen(
+            [sys.executable, "-m", *arguments],
+            cwd=self.path,
+            env=self.environment(url),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(self, *arguments: str, url: URL | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a module of this Python in the project's folder: ``run("alembic", "check")``."""
         return subprocess.run(
             [sys.executable, "-m", *arguments],
             cwd=self.path,
-            env=environment,
+            env=self.environment(url),
             capture_output=True,
             text=True,
             check=False,
@@ -105,6 +143,18 @@ class Project:
         run = self.run(*arguments, url=url)
         assert run.returncode == 0, run.stdout + run.stderr
         return run.stdout
+
+
+def indent(code: str) -> str:
+    return textwrap.indent(code, "    ")
+
+
+def wait_until(condition: Callable[[], object], what: str, patience: float = 30) -> None:
+    """Wait for a state. The patience, in seconds, only ends tests that would hang."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, f"waited in vain: {what}"
+        time.sleep(0.02)
 
 
 Bake = Callable[..., Project]
@@ -161,6 +211,29 @@ def run_on_server(kind: str, statement: str) -> None:
             connection.execute(text(statement))
     finally:
         engine.dispose()
+
+
+def with_driver(url: URL) -> URL:
+    """Return a URL that also a project for another kind of database understands."""
+    return url.set(drivername=DRIVERS[url.get_backend_name()])
+
+
+def tables_of(url: URL) -> set[str]:
+    """Return the names of the tables of a database, but for Alembic's own."""
+    engine = create_engine(with_driver(url))
+    names = set(inspect(engine).get_table_names())
+    engine.dispose()
+    return names - {"alembic_version"}
+
+
+def query(url: URL, statement: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query, or run a statement."""
+    engine = create_engine(with_driver(url))
+    with engine.begin() as connection:
+        result = connection.execute(text(statement))
+        rows = [tuple(row) for row in result] if result.returns_rows else []
+    engine.dispose()
+    return rows
 
 
 @pytest.fixture

@@ -23,9 +23,11 @@ migrations/README.md
 migrations/__init__.py
 migrations/connection.py
 migrations/env.py
+migrations/errors.py
 migrations/post_write.py
 migrations/review.py
 migrations/script.py.mako
+migrations/sqlite.py
 pyproject.toml
 src/my_shop/__init__.py
 src/my_shop/database.py

@@ -228,7 +228,7 @@ def test_a_broken_promise_is_named_and_nothing_is_left(
 
 BROKEN_STRUCTURE: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong_script_location": (
-        lambda t: edit(t / PROJECT / "alembic.ini", "%(here)s/{{ cookiecutter.migrations_directory }}", "%(here)s/elsewhere"),
+        lambda t: edit(t / PROJECT / "alembic.ini", "location = {{ cookiecutter.migrations_directory }}:", "location = elsewhere:"),
         "elsewhere, where README.md is missing",
     ),
     "missing_env": (

@@ -1,15 +1,10 @@
 """Promises about migrating, on real databases."""
 
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Bake, Project, combinations, name_of
-from sqlalchemy import URL
-
-NewDatabase = Callable[[str], URL]
-DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
+from conftest import Bake, NewDatabase, Project, combinations, name_of, with_driver
 
 
 def test_upgrade_check_downgrade_and_upgrade_again(
@@ -32,31 +27,13 @@ def test_its_own_tests_pass(project: Project, new_database: NewDatabase) -> None
     assert "skipped" not in output
 
 
-def test_sql_script_is_accepted_by_the_database(
-    project: Project, new_database: NewDatabase
-) -> None:
-    kind = str(project.answers["database"])
-    url = new_database(kind)
-    script = project.succeed("alembic", "upgrade", "head", "--sql", url=url)
-    clients = {
-        "sqlite": ["python3", "-c", f"import sqlite3, sys; sqlite3.connect({url.database!r}).executescript(sys.stdin.read())"],
-        "postgresql": ["psql", "-qv", "ON_ERROR_STOP=1", "-h", url.host, "-p", str(url.port or 5432), "-U", url.username, str(url.database)],
-        "mysql": ["mysql", "-h", url.host, "-P", str(url.port or 3306), "-u", url.username, str(url.database)],
-    }  # fmt: skip
-    client = subprocess.run(
-        clients[kind], input=script, text=True, capture_output=True, check=False
-    )
-    assert client.returncode == 0, client.stderr
-    project.succeed("alembic", "check", url=url)
-
-
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql", "mysql"])
 @pytest.mark.parametrize("chosen", ["sqlite", "postgresql", "mysql"])
 def test_migrations_move_to_another_database_by_its_url(
     baked: Bake, new_database: NewDatabase, chosen: str, kind: str
 ) -> None:
     project = baked(database=chosen, driver="sync", example_models=True)
-    url = new_database(kind).set(drivername=DRIVERS[kind])
+    url = with_driver(new_database(kind))
     for command in (["upgrade", "head"], ["check"], ["downgrade", "base"], ["upgrade", "head"]):
         project.succeed("alembic", *command, url=url)
 
@@ -66,7 +43,7 @@ def test_a_project_for_sqlite_works_on_a_server_by_its_url(
     baked: Bake, new_database: NewDatabase, kind: str
 ) -> None:
     project = baked(database="sqlite", driver="sync", example_models=True)
-    url = new_database(kind).set(drivername=DRIVERS[kind])
+    url = with_driver(new_database(kind))
     output = project.succeed("pytest", "-p", "no:cacheprovider", url=url)
     assert "skipped" not in output
 

@@ -7,7 +7,7 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from {{ cookiecutter.migrations_directory }} import connection, review
+from {{ cookiecutter.migrations_directory }} import connection, errors, review
 from {{ cookiecutter.package_name }}.models import Base
 
 config = context.config
@@ -23,9 +23,11 @@ def run_migrations_offline() -> None:  # alembic upgrade head --sql
         dialect_opts={"paramstyle": "named"},
         **connection.options(url),
     )
+    configure_logging()
     for statement in connection.script_settings(url):
         context.execute(statement)
-    run_migrations()
+    with context.begin_transaction():
+        context.run_migrations()
 
 
 def run_migrations_online() -> None:
@@ -36,19 +38,19 @@ def run_migrations_online() -> None:
             **connection.options(connected.engine.url),
             **review.options(),
         )
-        run_migrations()
+        configure_logging()
+        with connection.one_at_a_time(context.get_context()), context.begin_transaction():
+            context.run_migrations()
 
 
-def run_migrations() -> None:
+def configure_logging() -> None:
     # A program that calls Alembic keeps its own logging. Only now, because configure()
     # logs what nobody needs to read.
     if config.cmd_opts is not None and config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
-    with context.begin_transaction():
-        context.run_migrations()
 
 
-with connection.explained_errors(config):
+with errors.explained(config):
     if context.is_offline_mode():
         run_migrations_offline()
     else:

@@ -54,9 +54,14 @@ def parse_url(text: str, source: str) -> URL:
     """
     try:
         url = make_url(text)
+        # An @ that is left over is one of the password, which would be shown in messages.
+        left_over = (url.host or "") + (url.database or "" if url.host else "")
+        well_formed = "@" not in left_over
     except (ArgumentError, ValueError):
+        well_formed = False
+    if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}") from None
+        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
         url = url.set(database=str(ROOT / url.database))
