@@ -24,6 +24,7 @@ migrations/__init__.py
 migrations/connection.py
 migrations/env.py
 migrations/errors.py
+migrations/lock.py
 migrations/post_write.py
 migrations/review.py
 migrations/script.py.mako

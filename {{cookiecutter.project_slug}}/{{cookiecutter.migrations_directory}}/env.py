@@ -7,7 +7,7 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from {{ cookiecutter.migrations_directory }} import connection, errors, review
+from {{ cookiecutter.migrations_directory }} import connection, errors, lock, review
 from {{ cookiecutter.package_name }}.models import Base
 
 config = context.config
@@ -39,7 +39,7 @@ def run_migrations_online() -> None:
             **review.options(),
         )
         configure_logging()
-        with connection.one_at_a_time(context.get_context()), context.begin_transaction():
+        with lock.one_at_a_time(context.get_context()), context.begin_transaction():
             context.run_migrations()
 
 

@@ -4,7 +4,7 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -98,12 +98,13 @@ def explanation(error: Exception, config: Config) -> str:
     text = cause
     for pattern, advice in ADVICE.items():
         if found := re.search(pattern, cause):
+            files = files_with(found.groups()) if "{files}" in advice else []
             text = advice.format(
                 *found.groups(),
                 cause=cause,
                 database=database,
                 versions=version_folders()[0],
-                files=" and ".join(files_with(*(found.groups() or context.script.get_heads()))),
+                files=" and ".join(files),
             )
             break
     place = place_in_revision(error)
@@ -115,9 +116,9 @@ def explanation(error: Exception, config: Config) -> str:
     return f"{place}: {text}" if place else text
 
 
-def files_with(*identifiers: str) -> list[str]:
-    """Return the names of the revision files that contain one of these ids as their own."""
-    either = "|".join(re.escape(identifier) for identifier in identifiers)
+def files_with(identifiers: Iterable[str]) -> list[str]:
+    """Return the names of the files of these revisions, or of all heads."""
+    either = "|".join(re.escape(name) for name in identifiers or context.script.get_heads())
     revision = re.compile(rf"^revision\b.*[\"']({either})[\"']", re.MULTILINE)
     return [
         path.name
@@ -133,7 +134,8 @@ def first_line(error: Exception) -> str:
         return f"{error.filename}, line {error.lineno}: {error.msg}"
     if isinstance(error, DBAPIError) and error.orig is not None:
         # PyMySQL has a number first, psycopg and sqlite3 have not.
-        return str(error.orig.args[-1]).splitlines()[0]
+        words = str(error.orig.args[-1]) if error.orig.args else ""
+        return (words.splitlines() or [type(error.orig).__name__])[0]
     if isinstance(error, CommandError | ImportError | SQLAlchemyError | UserWarning | ValueError):
         return str(error)
     return f"{type(error).__name__}: {error}"
@@ -142,7 +144,8 @@ def first_line(error: Exception) -> str:
 def place_in_revision(error: Exception) -> str:
     """Return the file and line of the revision in which an error came up, if it was in one."""
     folders = version_folders()
-    for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
+    origin = error.__cause__ or error
+    for frame, line in reversed(list(traceback.walk_tb(origin.__traceback__))):
         path = Path(frame.f_code.co_filename)
         if any(folder in path.parents for folder in folders):
             return f"{path.name}, line {line}"
