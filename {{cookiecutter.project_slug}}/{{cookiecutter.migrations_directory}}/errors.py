@@ -144,9 +144,9 @@ def first_line(error: Exception) -> str:
 def place_in_revision(error: Exception) -> str:
     """Return the file and line of the revision in which an error came up, if it was in one."""
     folders = version_folders()
-    origin = error.__cause__ or error
-    for frame, line in reversed(list(traceback.walk_tb(origin.__traceback__))):
-        path = Path(frame.f_code.co_filename)
-        if any(folder in path.parents for folder in folders):
-            return f"{path.name}, line {line}"
+    for origin in (error, error.__cause__):
+        for frame, line in traceback.walk_tb(origin.__traceback__ if origin else None):
+            path = Path(frame.f_code.co_filename)
+            if any(folder in path.parents for folder in folders):
+                return f"{path.name}, line {line}"
     return ""

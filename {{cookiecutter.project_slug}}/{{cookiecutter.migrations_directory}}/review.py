@@ -1,19 +1,46 @@
+{% set facts = cookiecutter._database_facts[cookiecutter.database] %}
 """What autogenerate compares, and how it writes down what it finds.
+
+One rule, one function: who disagrees with a rule deletes it, and its name where it is used.
 
 https://alembic.sqlalchemy.org/en/latest/autogenerate.html
 """
 
+import logging
+import re
 from collections.abc import Iterable
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
 from typing import Any, Literal
 
+{% if facts.native_enums %}
+import alembic_postgresql_enum
+{% endif %}
+from alembic import context as alembic_context
 from alembic.autogenerate.api import AutogenContext
-from alembic.autogenerate.render import _repr_type
-from alembic.operations.ops import AlterColumnOp, MigrationScript
+from alembic.autogenerate.render import _repr_type, renderers
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateIndexOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrateOperation,
+    MigrationScript,
+    ModifyTableOps,
+    OpContainer,
+    UpgradeOps,
+)
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
-from alembic.util import DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, DefaultClause, Identity, TypeDecorator
+from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
+from sqlalchemy import Column, DefaultClause, Dialect, Identity, String, TypeDecorator
+from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.types import TypeEngine
 
+log = logging.getLogger("alembic.autogenerate.compare")
 rules = Plugin("{{ cookiecutter.migrations_directory }}.review")
 
 
@@ -26,24 +53,173 @@ def options() -> dict[str, Any]:
             rules.name,
         ],
         "compare_server_default": True,
-        "process_revision_directives": write_no_empty_revision,
+        "compare_type": compare_type,
+        "include_object": include_object,
+        "process_revision_directives": process_revision_directives,
         "render_item": write_stored_type,
     }
 
 
-def write_no_empty_revision(
+# What is found
+
+
+def include_object(
+    item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
+) -> bool:
+    """Return whether a table, column or constraint takes part in the comparison."""
+    if kind == "table" and not reflected:
+        return not is_view(item)
+    if kind == "table" and compare_to is None and name is not None:
+        return is_our_own(name)
+    return True
+
+
+def is_view(table: Any) -> bool:
+    """A model of a view, marked with ``info={"is_view": True}``, is not a table to create."""
+    return bool(table.info.get("is_view"))
+
+
+def is_our_own(name: str) -> bool:
+    """What no revision ever named belongs to somebody else, and is not dropped."""
+    script = alembic_context.script
+    folders = script.version_locations or [str(Path(script.dir, "versions"))]
+    quoted = re.compile(rf"[\"']{re.escape(name)}[\"']")
+    for folder in folders:
+        for path in Path(folder).rglob("*.py"):
+            if quoted.search(path.read_text(encoding="utf-8")):
+                return True
+    log.info("Left alone %r, which no revision has made", name)
+    return False
+
+
+{% if facts.native_enums %}
+def is_enum_of_ours(name: str) -> bool:
+    """An enum type that no model and no revision names belongs to somebody else."""
+    metadata = alembic_context.get_context().opts["target_metadata"]
+    columns = [column for table in metadata.tables.values() for column in table.columns]
+    return any(getattr(column.type, "name", None) == name for column in columns) or is_our_own(name)
+
+
+# It creates, alters and drops enum types, which Alembic itself overlooks.
+# https://github.com/Pogchamp-company/alembic-postgresql-enum
+alembic_postgresql_enum.set_configuration(
+    alembic_postgresql_enum.Config(add_type_ignore=True, include_name=is_enum_of_ours)
+)
+
+
+{% endif %}
+def compare_type(
+    context: MigrationContext,
+    database_column: Column[Any],
+    model_column: Column[Any],
+    database_type: TypeEngine[Any],
+    model_type: TypeEngine[Any],
+) -> bool | None:
+    """Take a type for unchanged when MySQL calls it by another name: FLOAT(53) is DOUBLE."""
+    name = model_type.compile(dialect=context.dialect)
+    precision = re.fullmatch(r"FLOAT\((\d+)\)", name)
+    if context.dialect.name in ("mysql", "mariadb") and precision and int(precision[1]) > 24:
+        return "DOUBLE" not in database_type.compile(dialect=context.dialect)
+    return None
+
+
+def compare_default(
+    context: AutogenContext,
+    operation: AlterColumnOp,
+    schema: str | None,
+    table_name: str,
+    column_name: str,
+    database_column: Column[Any],
+    model_column: Column[Any],
+) -> PriorityDispatchResult:
+    """Compare server defaults by what they mean, as each database writes them in its own way."""
+    dialect = context.migration_context.dialect
+    in_database, in_model = database_column.server_default, model_column.server_default
+    if isinstance(in_model, Identity) and not dialect.supports_identity_columns:
+        return PriorityDispatchResult.STOP  # SQLite and MySQL number rows without IDENTITY.
+    if model_column.table.autoincrement_column is model_column or not all(
+        default is None or isinstance(default, DefaultClause) for default in (in_database, in_model)
+    ):
+        return PriorityDispatchResult.CONTINUE
+    if meaning(in_database, dialect) != meaning(in_model, dialect):
+        operation.modify_server_default = in_model
+        log.info("Detected server default on column '%s.%s'", table_name, column_name)
+    return PriorityDispatchResult.STOP
+
+
+def meaning(default: Any, dialect: Dialect) -> str | Decimal | None:
+    """Return a server default in a form that is the same for all ways to write it."""
+    if default is None:
+        return None
+    if isinstance(default.arg, str):
+        text = default.arg
+    else:
+        text = str(default.arg.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+        if isinstance(default.arg, TextClause):
+            text = default.arg.text
+        text = without_cast(text)
+        if literal := re.fullmatch(r"'(.*)'", text, re.DOTALL):
+            text = re.sub(r"''|\\'", "'", literal[1])
+        else:
+            text = text.lower()
+            text = NAMES_OF_ONE_THING.get(text, text)
+    try:
+        return Decimal(text)
+    except InvalidOperation:
+        return text
+
+
+def without_cast(text: str) -> str:
+    """Return a default without the parentheses and the cast that databases put around it."""
+    before = None
+    while text != before:
+        before = text
+        text = re.sub(r"(?<=['\w)])::[\w\s\[\]\"(),.]+$", "", text.strip())
+        if re.fullmatch(r"\((?:[^()]|\([^()]*\))*\)", text):
+            text = text[1:-1]
+    return text
+
+
+NAMES_OF_ONE_THING = {
+    "now()": "current_timestamp",
+    "current_timestamp()": "current_timestamp",
+    "true": "1",
+    "false": "0",
+    "null": "null",
+}
+
+
+# How it is written down
+
+
+def process_revision_directives(
     context: MigrationContext,
     revision: str | Iterable[str | None] | Iterable[str],
     directives: list[MigrationScript],
 ) -> None:
-    """When ``revision --autogenerate`` finds no difference, write no file."""
+    """Look over a revision before it is written; see the functions below."""
     config = context.config
-    if config is None or not getattr(config.cmd_opts, "autogenerate", False):
-        return
     upgrade_ops = directives[0].upgrade_ops
-    if upgrade_ops is not None and upgrade_ops.is_empty():
+    if config is None or config.cmd_opts is None or upgrade_ops is None:
+        return
+    if not hasattr(config.cmd_opts, "autogenerate"):  # alembic check
+        say_what_check_found(upgrade_ops.is_empty())
+    elif config.cmd_opts.autogenerate and upgrade_ops.is_empty():
         directives.clear()
         config.print_stdout("No changes: the models and the database agree.")
+    else:
+        drop_no_index_before_its_table(upgrade_ops)
+        drop_no_index_before_its_table(directives[0].downgrade_ops)
+        remark_on(upgrade_ops, context.dialect)
+
+
+def say_what_check_found(nothing: bool) -> None:
+    """Alembic has said each difference in a line already; a raw list would not add to it."""
+    if not nothing:
+        raise CommandError(
+            "The models and the database differ as said above. Write a revision with: "
+            'alembic revision --autogenerate -m "what changed"'
+        )
 
 
 def write_stored_type(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
@@ -51,50 +227,186 @@ def write_stored_type(kind: str, item: Any, context: AutogenContext) -> str | Li
 
     A revision that imports the application breaks when the application moves on.
     """
-    if kind == "type" and isinstance(item, TypeDecorator):
+    from_sqlalchemy = type(item).__module__.startswith("sqlalchemy.")
+    if kind == "type" and isinstance(item, TypeDecorator) and not from_sqlalchemy:
         return _repr_type(item.impl_instance, context)
     return False
 
 
-def expect_identity_where_there_is_one(
-    context: AutogenContext,
-    operation: AlterColumnOp,
-    schema: str | None,
-    table_name: str,
-    column_name: str,
-    database_column: Column[Any],
-    model_column: Column[Any],
-) -> PriorityDispatchResult:
-    """Do not look for IDENTITY on SQLite and MySQL, which number rows without it."""
-    supported = context.migration_context.dialect.supports_identity_columns
-    if isinstance(model_column.server_default, Identity) and not supported:
-        return PriorityDispatchResult.STOP
-    return PriorityDispatchResult.CONTINUE
+def drop_no_index_before_its_table(operations: OpContainer | None) -> None:
+    """A table takes its indexes along; MySQL refuses to drop one that a foreign key needs."""
+    if operations is None:
+        return
+    dropped = {item.table_name for item in operations.ops if isinstance(item, DropTableOp)}
+    for item in list(operations.ops):
+        if isinstance(item, ModifyTableOps) and item.table_name in dropped:
+            item.ops[:] = [part for part in item.ops if not isinstance(part, DropIndexOp)]
+            if item.is_empty():
+                operations.ops.remove(item)
 
 
-def know_now_by_its_other_name(
-    context: AutogenContext,
-    operation: AlterColumnOp,
-    schema: str | None,
-    table_name: str,
-    column_name: str,
-    database_column: Column[Any],
-    model_column: Column[Any],
-) -> PriorityDispatchResult:
-    """Take ``now()``, which MariaDB reports as ``current_timestamp()``, for unchanged."""
-    dialect = context.migration_context.dialect
-    defaults = [
-        str(column.server_default.arg.compile(dialect=dialect)).lower()
-        for column in (database_column, model_column)
-        if isinstance(column.server_default, DefaultClause)
-        and not isinstance(column.server_default.arg, str)
-    ]
-    if defaults == ["current_timestamp()", "now()"]:
-        return PriorityDispatchResult.STOP
-    return PriorityDispatchResult.CONTINUE
+# What only a person can decide
 
 
-for rule in (expect_identity_where_there_is_one, know_now_by_its_other_name):
-    rules.add_autogenerate_comparator(
-        rule, "column", "server_default", priority=DispatchPriority.FIRST
+class Remark(MigrateOperation):
+    """A comment in the revision, also said on the terminal."""
+
+    def __init__(self, *lines: str) -> None:
+        self.lines = lines
+
+
+@renderers.dispatch_for(Remark)
+def write_remark(context: AutogenContext, remark: Remark) -> list[str]:
+    return [f"# {line}" for line in remark.lines]
+
+
+def remark_on(upgrade_ops: UpgradeOps, dialect: Dialect) -> None:
+    """Put a remark before each operation that can lose data, fail on rows, or lock for long."""
+    for container in [upgrade_ops, *upgrade_ops.ops]:
+        if not isinstance(container, OpContainer):
+            continue
+        reviewed: list[MigrateOperation] = []
+        for operation in container.ops:
+            for rule in REMARKS:
+                if remark := rule(operation, container.ops, dialect):
+                    reviewed.append(remark)
+                    log.warning("%s", " ".join(remark.lines))
+                    break
+            reviewed.append(operation)
+        container.ops[:] = reviewed
+
+
+def column_that_may_be_renamed(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """A column that goes while one of the same type comes may only have a new name."""
+    if not isinstance(operation, AddColumnOp):
+        return None
+    new = operation.column
+    for other in others:
+        if isinstance(other, DropColumnOp) and same_type(other.to_column(), new):
+            start = "batch_op.alter_column("
+            if dialect.name != "sqlite":
+                start = f'op.alter_column("{operation.table_name}", '
+            return Remark(
+                f"If {operation.table_name}.{other.column_name} is only renamed to {new.name}, "
+                "keep its data: put this in the",
+                "place of adding and dropping, and the reverse into downgrade():",
+                f'{start}"{other.column_name}", new_column_name="{new.name}")',
+            )
+    return None
+
+
+def same_type(one: Column[Any], other: Column[Any]) -> bool:
+    return bool(one.type._type_affinity is other.type._type_affinity)
+
+
+def table_that_may_be_renamed(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """A table that goes while one with the same columns comes may only have a new name."""
+    if not isinstance(operation, CreateTableOp):
+        return None
+    columns = {item.name for item in operation.columns if isinstance(item, Column)}
+    for other in others:
+        if not isinstance(other, DropTableOp):
+            continue
+        if {column.name for column in other.to_table().columns} == columns:
+            return Remark(
+                f"If {other.table_name} is only renamed to {operation.table_name}, keep its rows: "
+                "put this in the place of",
+                "creating and dropping, and the reverse into downgrade():",
+                f'op.rename_table("{other.table_name}", "{operation.table_name}")',
+            )
+    return None
+
+
+def data_that_is_lost(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """Dropping a table or a column deletes data that downgrade() cannot bring back."""
+    if isinstance(operation, DropTableOp):
+        return Remark(f"This deletes table {operation.table_name} with all its rows.")
+    if isinstance(operation, DropColumnOp):
+        return Remark(
+            f"This deletes all that is stored in {operation.table_name}.{operation.column_name}."
+        )
+    return None
+
+
+def new_column_that_rows_cannot_fill(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """NOT NULL without a default passes on an empty table and fails on rows."""
+    if not isinstance(operation, AddColumnOp):
+        return None
+    table, column = operation.table_name, operation.column
+    if column.nullable or column.server_default is not None or column.computed is not None:
+        return None
+    return Remark(
+        f"This fails where {table} has rows, which have no {column.name}: add the column with "
+        "nullable=True,",
+        f'fill it with op.execute("UPDATE {table} SET {column.name} = ..."), and only then',
+        "alter it to nullable=False.",
     )
+
+
+def column_that_may_hold_null(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """NOT NULL on an existing column fails on rows without a value; MySQL puts in a zero."""
+    if not isinstance(operation, AlterColumnOp) or operation.modify_nullable is not False:
+        return None
+    table, column = operation.table_name, operation.column_name
+    return Remark(
+        f"This fails where {table}.{column} is NULL. Fill it before:",
+        f'op.execute("UPDATE {table} SET {column} = ... WHERE {column} IS NULL")',
+    )
+
+
+def type_that_needs_a_cast(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """PostgreSQL refuses to turn text into numbers or times unless it is told how."""
+    if not isinstance(operation, AlterColumnOp) or operation.modify_type is None:
+        return None
+    old, new = operation.existing_type, operation.modify_type
+    if dialect.name != "postgresql" or old is None or isinstance(new, String):
+        return None
+    if old._type_affinity is new._type_affinity:
+        return None
+    target = new.compile(dialect=dialect)
+    return Remark(
+        "PostgreSQL may refuse this change of type. Say how to convert what is stored:",
+        f'postgresql_using="{operation.column_name}::{target}"',
+    )
+
+
+def index_that_locks_writers_out(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """Building an index on PostgreSQL keeps everybody from writing until it is done."""
+    if not isinstance(operation, CreateIndexOp) or dialect.name != "postgresql":
+        return None
+    made_here = {other.table_name for other in others if isinstance(other, CreateTableOp)}
+    if operation.table_name in made_here:
+        return None
+    return Remark(
+        f"While this is built, nobody can write to {operation.table_name}. If it is large, add",
+        "postgresql_concurrently=True and put it into: with op.get_context().autocommit_block():",
+    )
+
+
+REMARKS = (
+    column_that_may_be_renamed,
+    table_that_may_be_renamed,
+    data_that_is_lost,
+    new_column_that_rows_cannot_fill,
+    column_that_may_hold_null,
+    type_that_needs_a_cast,
+    index_that_locks_writers_out,
+)
+
+rules.add_autogenerate_comparator(
+    compare_default, "column", "server_default", priority=DispatchPriority.FIRST
+)

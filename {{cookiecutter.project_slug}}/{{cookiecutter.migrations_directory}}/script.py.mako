@@ -1,6 +1,10 @@
 <%!
     def literal(value):
         return repr(value).replace("'", '"')
+
+    def body(operations):
+        lines = [line for line in operations.splitlines() if "# ###" not in line]
+        return "\n".join(lines).strip()
 %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
@@ -27,7 +31,7 @@ depends_on: str | Sequence[str] | None = ${literal(depends_on)}
 
 def upgrade() -> None:
 % if upgrades:
-    ${upgrades}
+    ${body(upgrades)}
 % else:
     # To change data, describe the table as it is now with sa.table() and sa.column().
     # Do not import the models: they go on changing, this revision must not.
@@ -36,4 +40,4 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${body(downgrades) if downgrades else "pass"}

@@ -76,7 +76,7 @@ class Base(DeclarativeBase):
         # SQLite numbers rows by itself only in a column of type INTEGER, which has 64 bits.
         int: BigInteger().with_variant(Integer(), "sqlite"),
         # MySQL and MariaDB cannot index text of unlimited length.
-        str: Text().with_variant(String(255), "mysql", "mariadb"),
+        str: Text().with_variant(String(255), "mysql"),
         datetime: UTCDateTime(),
         # The values of an enum are stored, not the names that Python code uses for them.
         enum.Enum: Enum(enum.Enum, values_callable=lambda members: [m.value for m in members]),
