@@ -342,6 +342,105 @@ def test_postgresql_is_told_how_to_cast_and_how_to_index_without_locking(
     assert "postgresql_concurrently=True" in text
 
 
+@pytest.mark.parametrize("project", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("old", "new", "advice"),
+    [
+        (
+            'name="price_is_not_negative"),',
+            'name="price_is_not_negative"),\n        CheckConstraint("price < 100", name="cheap"),\n',
+            "VALIDATE CONSTRAINT ck_products_cheap",
+        ),
+        ("Numeric(10, 2))", "Numeric(10, 2), unique=True)", "nobody can write to products"),
+    ],
+)
+def test_a_constraint_that_locks_writers_out_says_how_else(
+    project: Project,
+    url: URL,
+    revise: Callable[[], tuple[str, str]],
+    old: str,
+    new: str,
+    advice: str,
+) -> None:
+    project.replace(EXAMPLE, old, new)
+    text, said = revise()
+    assert advice in text
+    assert advice in said
+    go_up_down_and_up(project, url)
+
+
+@pytest.mark.parametrize("project", ["postgresql"], indirect=True)
+def test_only_the_schemas_of_the_models_are_looked_at(
+    project: Project, url: URL, revise: Callable[[], tuple[str, str]]
+) -> None:
+    query(url, "CREATE SCHEMA ours")
+    query(url, "CREATE SCHEMA theirs")
+    query(url, "CREATE TABLE theirs.secrets (id INTEGER)")
+    project.replace(
+        EXAMPLE,
+        "class Product(Base):",
+        'class Extra(Base):\n    __tablename__ = "extras"\n    __table_args__ = {"schema": "ours"}\n\n'
+        "    id: Mapped[PrimaryKey]\n    name: Mapped[str] = mapped_column(index=True)\n\n\n"
+        "class Product(Base):",
+    )
+    text, _ = revise()
+    assert 'schema="ours"' in text
+    assert "secrets" not in text
+    assert "#" not in text
+    go_up_down_and_up(project, url)
+
+
+@pytest.mark.parametrize("project", ["postgresql", "mysql"], indirect=True)
+def test_the_check_of_a_type_is_not_made_twice(
+    project: Project, url: URL, revise: Callable[[], tuple[str, str]]
+) -> None:
+    project.replace(
+        EXAMPLE,
+        "    price:",
+        "    sold: Mapped[bool | None] = mapped_column("
+        'Boolean(create_constraint=True, name="sold_is_boolean"))\n    price:',
+    )
+    project.replace(EXAMPLE, "import CheckConstraint", "import Boolean, CheckConstraint")
+    revise()
+    go_up_down_and_up(project, url)
+
+
+@pytest.mark.parametrize("project", ["postgresql", "mysql"], indirect=True)
+def test_comments_are_compared(
+    project: Project, url: URL, revise: Callable[[], tuple[str, str]]
+) -> None:
+    project.replace(
+        EXAMPLE,
+        "mapped_column(Numeric(10, 2))",
+        'mapped_column(Numeric(10, 2), comment="it\'s net")',
+    )
+    text, _ = revise()
+    assert "it's net" in text
+    go_up_down_and_up(project, url)
+
+
+@pytest.mark.parametrize("project", ["postgresql"], indirect=True)
+def test_types_of_the_application_are_written_as_what_they_store(
+    project: Project, url: URL, revise: Callable[[], tuple[str, str]]
+) -> None:
+    (project.path / "src/my_shop/models/more.py").write_text(
+        "import sqlalchemy as sa\n"
+        "from sqlalchemy.dialects.postgresql import ARRAY\n"
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.base import Base, UTCDateTime\n\n\n"
+        "class More(Base):\n"
+        '    __tablename__ = "more"\n\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+        "    times = mapped_column(ARRAY(UTCDateTime()))\n"
+        '    either = mapped_column(sa.String().with_variant(UTCDateTime(), "postgresql"))\n'
+    )
+    text, _ = revise()
+    assert "postgresql.ARRAY(sa.DateTime(timezone=True))" in text
+    assert 'sa.String().with_variant(sa.DateTime(timezone=True), "postgresql")' in text
+    assert "my_shop" not in text
+    go_up_down_and_up(project, url)
+
+
 def test_a_harmless_revision_carries_no_comment(
     project: Project, url: URL, revise: Callable[[], tuple[str, str]]
 ) -> None:

@@ -109,6 +109,15 @@ def test_a_hand_written_revision_is_ready_to_be_filled_in(bake: Bake, ruff: bool
     project.succeed("ruff", "format", "--check", str(revision))
 
 
+def test_a_revision_id_that_is_too_long_is_refused(bake: Bake) -> None:
+    project = bake()
+    before = project.files
+    run = project.run("alembic", "revision", "-m", "x", "--rev-id", "a" * 33)
+    assert run.returncode != 0
+    assert "A revision id has at most 32 characters" in run.stderr
+    assert project.files == before
+
+
 def test_commands_work_from_any_directory(
     bake: Bake, new_database: NewDatabase, tmp_path: Path
 ) -> None:

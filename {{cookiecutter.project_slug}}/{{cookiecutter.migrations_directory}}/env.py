@@ -36,7 +36,7 @@ def run_migrations_online() -> None:
             connection=connected,
             target_metadata=target_metadata,
             **connection.options(connected.engine.url),
-            **review.options(),
+            **review.options(target_metadata),
         )
         configure_logging()
         with lock.one_at_a_time(context.get_context()), context.begin_transaction():

@@ -22,8 +22,11 @@ from alembic.autogenerate.render import _repr_type, renderers
 from alembic.operations.ops import (
     AddColumnOp,
     AlterColumnOp,
+    CreateCheckConstraintOp,
+    CreateForeignKeyOp,
     CreateIndexOp,
     CreateTableOp,
+    CreateUniqueConstraintOp,
     DropColumnOp,
     DropIndexOp,
     DropTableOp,
@@ -36,7 +39,7 @@ from alembic.operations.ops import (
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, DefaultClause, Dialect, Identity, String, TypeDecorator
+from sqlalchemy import Column, DefaultClause, Dialect, Identity, MetaData, String, TypeDecorator
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
@@ -44,8 +47,14 @@ log = logging.getLogger("alembic.autogenerate.compare")
 rules = Plugin("{{ cookiecutter.migrations_directory }}.review")
 
 
-def options() -> dict[str, Any]:
+def options(metadata: MetaData) -> dict[str, Any]:
     """Return what ``context.configure()`` needs for autogenerate."""
+    schemas = {table.schema for table in metadata.tables.values()} | {None}
+
+    def include_name(name: str | None, kind: str, parents: Any) -> bool:
+        """Schemas that no model is in belong to somebody else."""
+        return kind != "schema" or name in schemas
+
     return {
         "autogenerate_plugins": [
             "alembic.autogenerate.*",
@@ -54,7 +63,9 @@ def options() -> dict[str, Any]:
         ],
         "compare_server_default": True,
         "compare_type": compare_type,
+        "include_name": include_name,
         "include_object": include_object,
+        "include_schemas": len(schemas) > 1,
         "process_revision_directives": process_revision_directives,
         "render_item": write_stored_type,
     }
@@ -71,7 +82,14 @@ def include_object(
         return not is_view(item)
     if kind == "table" and compare_to is None and name is not None:
         return is_our_own(name)
+    if kind == "check_constraint" and not reflected and compare_to is None:
+        return not comes_with_its_type(item)
     return True
+
+
+def comes_with_its_type(constraint: Any) -> bool:
+    """The CHECK of a Boolean or an Enum is made with its column, where the database needs it."""
+    return bool(constraint._type_bound)
 
 
 def is_view(table: Any) -> bool:
@@ -262,8 +280,11 @@ def write_remark(context: AutogenContext, remark: Remark) -> list[str]:
 
 def remark_on(upgrade_ops: UpgradeOps, dialect: Dialect) -> None:
     """Put a remark before each operation that can lose data, fail on rows, or lock for long."""
+    made_here = {item.table_name for item in upgrade_ops.ops if isinstance(item, CreateTableOp)}
     for container in [upgrade_ops, *upgrade_ops.ops]:
         if not isinstance(container, OpContainer):
+            continue
+        if isinstance(container, ModifyTableOps) and container.table_name in made_here:
             continue
         reviewed: list[MigrateOperation] = []
         for operation in container.ops:
@@ -388,13 +409,32 @@ def index_that_locks_writers_out(
     """Building an index on PostgreSQL keeps everybody from writing until it is done."""
     if not isinstance(operation, CreateIndexOp) or dialect.name != "postgresql":
         return None
-    made_here = {other.table_name for other in others if isinstance(other, CreateTableOp)}
-    if operation.table_name in made_here:
-        return None
     return Remark(
         f"While this is built, nobody can write to {operation.table_name}. If it is large, add",
         "postgresql_concurrently=True and put it into: with op.get_context().autocommit_block():",
     )
+
+
+def constraint_that_locks_writers_out(
+    operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """Adding a constraint on PostgreSQL reads all rows while nobody can write."""
+    if dialect.name != "postgresql":
+        return None
+    if isinstance(operation, CreateForeignKeyOp | CreateCheckConstraintOp):
+        table = getattr(operation, "source_table", None) or getattr(operation, "table_name", "")
+        return Remark(
+            f"While this looks at the rows, nobody can write to {table}. If it is large, add",
+            "postgresql_not_valid=True, and in a revision of its own",
+            f'op.execute("ALTER TABLE {table} VALIDATE CONSTRAINT {operation.constraint_name}")',
+        )
+    if isinstance(operation, CreateUniqueConstraintOp):
+        return Remark(
+            f"While this is built, nobody can write to {operation.table_name}. If it is large, make",
+            "a unique index with postgresql_concurrently=True first, and add the constraint",
+            "USING INDEX.",
+        )
+    return None
 
 
 REMARKS = (
@@ -405,6 +445,7 @@ REMARKS = (
     column_that_may_hold_null,
     type_that_needs_a_cast,
     index_that_locks_writers_out,
+    constraint_that_locks_writers_out,
 )
 
 rules.add_autogenerate_comparator(

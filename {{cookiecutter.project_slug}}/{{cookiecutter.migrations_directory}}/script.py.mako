@@ -1,10 +1,17 @@
 <%!
+    import sys
+
     def literal(value):
         return repr(value).replace("'", '"')
 
     def body(operations):
         lines = [line for line in operations.splitlines() if "# ###" not in line]
         return "\n".join(lines).strip()
+%>\
+<%
+    if len(up_revision) > 32:
+        print("A revision id has at most 32 characters: choose a shorter one.", file=sys.stderr)
+        raise ValueError(up_revision)
 %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
