@@ -8,6 +8,7 @@ import configparser
 import importlib.util
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -19,6 +20,9 @@ from xml.etree import ElementTree
 COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
 PROJECT = Path.cwd()
 PROOF = "tests/test_migrations.py"
+
+# Folders that are not from the template, in a project that was there before.
+FOREIGN_FOLDERS = {".git", ".tox", ".venv", "node_modules", "venv"}
 
 # What pytest's report says, in the words of a promise.
 OUTCOMES = {"failure": "BROKEN", "error": "BROKEN", "skipped": "not proven"}
@@ -46,10 +50,10 @@ def check_structure() -> None:
     :raises SystemExit: with one sentence, when they are not.
     """
     for path in sorted(PROJECT.rglob("*")):
-        if path.is_dir() or {".venv", ".git"} & set(path.parts):
+        if path.is_dir() or FOREIGN_FOLDERS & set(path.relative_to(PROJECT).parts):
             continue
         text = path.read_text(encoding="utf-8", errors="ignore")
-        if "cookiecutter." in text:
+        if re.search(r"\{\{\s*cookiecutter\.", text):
             sys.exit(f"FAILED: {path.name} has template code left in it.")
         try:
             if path.suffix == ".py":
@@ -145,6 +149,8 @@ def prove(python: list[str]) -> bool:
 
 def say_what_is_next(proven: bool) -> None:
     steps = [f"cd {COOKIECUTTER['project_slug']}"]
+    if not shutil.which("uv"):
+        steps.append("pipx install uv")
     if (PROJECT / "compose.yaml").exists():
         steps.append("docker compose up --wait")
     if not proven:

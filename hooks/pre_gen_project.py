@@ -5,14 +5,41 @@ import keyword
 import re
 import sys
 import unicodedata
+from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
 DEPENDENCIES = {
-    "aiomysql", "aiosqlite", "alembic", "dotenv", "greenlet", "mako", "mypy", "psycopg", "pymysql",
-    "pytest", "pytest_asyncio", "python_dotenv", "ruff", "sqlalchemy", "typing_extensions", "tzdata",
-    "uv", "uv_build",
-}  # fmt: skip
+    "aiomysql",
+    "aiosqlite",
+    "alembic",
+    "alembic_postgresql_enum",
+    "ast_serialize",
+    "dotenv",
+    "greenlet",
+    "iniconfig",
+    "librt",
+    "mako",
+    "markupsafe",
+    "mypy",
+    "mypy_extensions",
+    "packaging",
+    "pathspec",
+    "pluggy",
+    "psycopg",
+    "psycopg_binary",
+    "pygments",
+    "pymysql",
+    "pytest",
+    "pytest_asyncio",
+    "python_dotenv",
+    "ruff",
+    "sqlalchemy",
+    "typing_extensions",
+    "tzdata",
+    "uv",
+    "uv_build",
+}
 ENV_NAMES = {"config", "connection", "context", "review", "target_metadata"}
 PROJECT_FOLDERS = {"dist", "docs", "src", "tests", "versions"}
 DEVICES = {"aux", "con", "nul", "prn"} | {
@@ -77,6 +104,9 @@ def problems() -> list[str]:
         refuse(question, problem_with_text(ANSWERS[question]), "write it without.")
     if not re.fullmatch(r"[^\s@\"\\<>]+@[^\s@\"\\<>]+", ANSWERS["author_email"]):
         refuse("author_email", "is not an e-mail address", "try 'you@example.com'.")
+    if "%" in str(Path.cwd()):
+        # Alembic reads %(here)s in alembic.ini, where another % has a meaning of its own.
+        found.append(f"The folder {Path.cwd().parent} has a % in its path: choose another one.")
     return found
 
 

@@ -204,8 +204,64 @@ def test_nothing_is_invented_for_any_type_or_default(
     go_up_down_and_up(project, url)
 
 
+POSTGRESQL_DEFAULTS = [
+    ("Boolean", '"true"'),
+    ("DateTime", "text(\"timezone('utc', now())\")"),
+    ("DateTime", "text(\"(now() AT TIME ZONE 'utc')\")"),
+    ("DateTime", "text(\"now() + interval '1 day'\")"),
+    ("Date", '"2020-1-1"'),
+    ("Interval", '"24 hours"'),
+    ("String", 'func.lower("ABC")'),
+    ("String", '"nan"'),
+]
+MYSQL_DEFAULTS = [
+    ("DateTime", 'text("CURRENT_TIMESTAMP ON UPDATE CURRENT_TIMESTAMP")'),
+    ("String(20)", '"it\'s \\\\ x"'),
+    ("Boolean", 'text("true")'),
+]
+
+
+@pytest.mark.parametrize(
+    ("project", "defaults"),
+    [("postgresql", POSTGRESQL_DEFAULTS), ("mysql", MYSQL_DEFAULTS)],
+    indirect=["project"],
+)
+def test_a_default_that_the_server_writes_in_its_own_way_is_not_a_change(
+    project: Project,
+    url: URL,
+    revise: Callable[[], tuple[str, str]],
+    defaults: list[tuple[str, str]],
+) -> None:
+    columns = "".join(
+        f"    c{number} = mapped_column({kind}, server_default={default})\n"
+        for number, (kind, default) in enumerate(defaults)
+    )
+    (project.path / "src/my_shop/models/more.py").write_text(
+        "from sqlalchemy import Boolean, Date, DateTime, Interval, String, func, text\n"
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.base import Base\n\n\n"
+        "class More(Base):\n"
+        '    __tablename__ = "more"\n\n'
+        f"    id: Mapped[int] = mapped_column(primary_key=True)\n{columns}"
+    )
+    revise()
+    go_up_down_and_up(project, url)
+
+
+def test_zeros_before_a_text_are_a_change(project: Project, url: URL) -> None:
+    project.replace(
+        EXAMPLE, "name: Mapped[str]\n", 'name: Mapped[str] = mapped_column(server_default="01")\n'
+    )
+    project.succeed("alembic", "revision", "--autogenerate", "-m", "one", url=url)
+    project.succeed("alembic", "upgrade", "head", url=url)
+    project.succeed("alembic", "check", url=url)
+    project.replace(EXAMPLE, 'server_default="01"', 'server_default="1"')
+    assert "customers.name" in project.run("alembic", "check", url=url).stderr
+
+
 def test_tables_of_somebody_else_are_left_alone(project: Project, url: URL) -> None:
     query(url, "CREATE TABLE spatial_ref_sys (id INTEGER)")
+    query(url, "CREATE TABLE email (id INTEGER)")  # The name of a column of ours.
     run = project.run("alembic", "check", url=url)
     assert run.returncode == 0
     assert "Left alone 'spatial_ref_sys'" in run.stderr

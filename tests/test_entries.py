@@ -194,6 +194,33 @@ def test_the_logging_of_a_program_stays_as_it_is(
     assert output == "True\n"
 
 
+def test_a_connection_goes_back_to_the_pool_with_foreign_keys_on(
+    project: Project, new_database: NewDatabase
+) -> None:
+    output = run_program(
+        project,
+        new_database("sqlite"),
+        "from sqlalchemy import event\n"
+        "engine = create_engine(url)\n"
+        "@event.listens_for(engine, 'connect')\n"
+        "def prepare(connection, _):\n"
+        "    connection.isolation_level = None\n"
+        "    connection.execute('PRAGMA foreign_keys = ON')\n"
+        "@event.listens_for(engine, 'begin')\n"
+        "def begin(connection):\n"
+        "    connection.exec_driver_sql('BEGIN')\n"
+        "for run in (lambda c: command.upgrade(c, 'head'), command.check, command.current):\n"
+        "    with engine.connect() as connection:\n"
+        "        run(config(connection=connection))\n"
+        "        print(connection.in_transaction())\n"
+        "    with engine.connect() as connection:\n"
+        "        print(connection.exec_driver_sql('PRAGMA foreign_keys').scalar())",
+    )
+    assert [line for line in output.splitlines() if line in ("0", "1", "True", "False")] == [
+        "False", "1", "False", "1", "False", "1",
+    ]  # fmt: skip
+
+
 def test_something_else_than_a_connection_is_explained(
     project: Project, new_database: NewDatabase
 ) -> None:

@@ -193,6 +193,7 @@ def test_triggers_and_expression_indexes_survive_the_copy_of_a_table(
     ("definition", "message"),
     [
         ("id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT", "would lose AUTOINCREMENT"),
+        ("id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE", "would lose a COLLATE"),
         ("id INTEGER PRIMARY KEY, name TEXT CHECK (name <> '')", "would lose a CHECK"),
     ],
 )
@@ -276,11 +277,32 @@ def test_a_busy_sqlite_file_is_explained(project: Project, url: URL) -> None:
     reader = sqlite3.connect(str(url.database), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM products").fetchall()
-    run = project.run("alembic", "-x", "lock_wait=1", "upgrade", "head", url=url)
+    run = project.run("alembic", "-x", "lock_timeout=1", "upgrade", "head", url=url)
     assert run.returncode == 1
-    assert f"Waited 1 s in vain for all others that use {url.database}" in run.stderr
+    assert f"{url.database} stayed locked by another program" in run.stderr
     reader.close()
     project.succeed("alembic", "upgrade", "head", url=url)
+
+
+def test_an_idle_application_does_not_block_a_migration(project: Project, url: URL) -> None:
+    with sqlite3.connect(str(url.database)) as application:
+        application.execute("PRAGMA journal_mode = WAL")
+        application.execute("SELECT * FROM sqlite_master").fetchall()
+        project.succeed("alembic", "-x", "lock_timeout=1", "upgrade", "head", url=url)
+    application.close()
+
+
+@pytest.mark.parametrize("statement", ["DROP TRIGGER mine", "DROP INDEX ix_lower"])
+def test_what_survived_the_copy_of_a_table_can_be_dropped_in_the_same_revision(
+    project: Project, url: URL, statement: str
+) -> None:
+    project.succeed("alembic", "upgrade", "head", url=url)
+    query(url, "CREATE INDEX ix_lower ON customers (lower(name))")
+    query(url, "CREATE TRIGGER mine AFTER INSERT ON customers BEGIN SELECT 1; END")
+    project.add_revision("alter", f"{ALTER_CUSTOMERS}\nop.execute('{statement}')")
+    project.succeed("alembic", "upgrade", "head", url=url)
+    names = query(url, "SELECT name FROM sqlite_master WHERE name IN ('mine', 'ix_lower')")
+    assert len(names) == 1
 
 
 # Exit 0 means applied

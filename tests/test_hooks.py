@@ -42,10 +42,12 @@ def generate(template: Path, tmp_path: Path) -> Generate:
     ``uv`` is hidden, so that the packages of this environment prove the migrations.
     """
 
-    def run(path: str = "/nonexistent", **answers: str) -> subprocess.CompletedProcess[str]:
+    def run(
+        path: str = "/nonexistent", folder: str = "out", **answers: str
+    ) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
         return subprocess.run(
-            [*command, "-o", str(tmp_path / "out"), str(template), *(f"{k}={v}" for k, v in answers.items())],
+            [*command, "-o", str(tmp_path / folder), str(template), *(f"{k}={v}" for k, v in answers.items())],
             env={**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"},
             capture_output=True,
             text=True,
@@ -67,7 +69,7 @@ def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path)
     for promise in PROMISES:
         assert f"kept        {promise}\n" in run.stdout
     assert run.stdout.endswith(
-        "Next:\n  cd my-shop\n  uv run alembic upgrade head\n  uv run pytest\n"
+        "Next:\n  cd my-shop\n  pipx install uv\n  uv run alembic upgrade head\n  uv run pytest\n"
     )
     assert (tmp_path / "out" / "my-shop" / "alembic.ini").exists()
 
@@ -266,6 +268,8 @@ def test_a_broken_structure_is_found_without_any_package(
         ("package_name", "logging", "standard library"),
         ("package_name", "alembic", "the project itself needs"),
         ("package_name", "sqlalchemy", "the project itself needs"),
+        ("project_slug", "packaging", "the project itself needs"),
+        ("migrations_directory", "pluggy", "the project itself needs"),
         ("package_name", "2fast", "must be lower-case ASCII"),
         ("package_name", "ünï", "must be lower-case ASCII"),
         ("package_name", "con", "a device on Windows"),
@@ -311,6 +315,20 @@ def test_code_in_an_answer_does_not_run_in_a_hook(generate: Generate, tmp_path: 
     run = generate(author_name=code, set_up_now="no")
     assert run.returncode == 0, run.stderr
     assert not list(tmp_path.rglob("ran"))
+
+
+def test_a_percent_sign_in_the_path_is_refused(generate: Generate, tmp_path: Path) -> None:
+    folder = tmp_path / "100%"
+    folder.mkdir()
+    run = generate("/nonexistent", "100%")
+    assert run.returncode != 0
+    assert f"The folder {folder} has a % in its path" in run.stderr
+    assert not list(folder.iterdir())
+
+
+def test_the_word_cookiecutter_may_be_in_an_answer(generate: Generate) -> None:
+    run = generate(description="Generated with cookiecutter.", set_up_now="no")
+    assert run.returncode == 0, run.stderr
 
 
 def test_a_project_that_was_there_before_is_left_alone(generate: Generate, tmp_path: Path) -> None:

@@ -88,6 +88,41 @@ def test_a_new_model_file_needs_no_mention_anywhere(bake: Bake, new_database: Ne
     project.succeed("pytest", url=url)
 
 
+def test_a_model_in_the_init_of_a_folder_is_found(bake: Bake, new_database: NewDatabase) -> None:
+    project, url = bake(), new_database("sqlite")
+    project.succeed("alembic", "upgrade", "head", url=url)
+    folder = project.path / "src" / "my_shop" / "models"
+    (folder / "billing").mkdir()
+    (folder / ".#example.py").write_text("an editor's lock")
+    (folder / "billing" / "__init__.py").write_text(
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.base import Base\n\n\n"
+        "class Bill(Base):\n"
+        '    __tablename__ = "bills"\n\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+    )
+    assert "Detected added table 'bills'" in project.run("alembic", "check", url=url).stderr
+
+
+def test_a_changed_column_keeps_the_tests_green(bake: Bake, new_database: NewDatabase) -> None:
+    project, url = bake(), new_database("sqlite")
+    project.succeed("alembic", "upgrade", "head", url=url)
+    project.replace("src/my_shop/models/example.py", "Numeric(10, 2)", "Numeric(12, 2)")
+    project.succeed("alembic", "revision", "--autogenerate", "-m", "wider", url=url)
+    project.succeed("alembic", "upgrade", "head", url=url)
+    project.succeed("pytest", url=url)
+    script = project.run("alembic", "upgrade", "head", "--sql", url=url)
+    assert "run this revision without --sql" in script.stderr
+
+
+@pytest.mark.parametrize("name", ["Acme", "Zoo"])
+@pytest.mark.parametrize("migrations", ["db", "zz"])
+def test_imports_are_sorted_whatever_the_names(bake: Bake, name: str, migrations: str) -> None:
+    bake(project_name=name, migrations_directory=migrations, driver="async").succeed(
+        "ruff", "check"
+    )
+
+
 def test_nothing_changed_writes_no_revision(bake: Bake, new_database: NewDatabase) -> None:
     project, url = bake(), new_database("sqlite")
     project.succeed("alembic", "upgrade", "head", url=url)

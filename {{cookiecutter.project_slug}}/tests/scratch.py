@@ -8,11 +8,12 @@ from uuid import uuid4
 
 import pytest
 from alembic.config import Config
-from sqlalchemy import URL, create_engine, text
+from sqlalchemy import URL, Engine, create_engine, text
 from sqlalchemy.exc import OperationalError
 
-from {{ cookiecutter.migrations_directory }}.connection import synchronous
 from {{ cookiecutter.package_name }}.settings import ROOT, database_url
+
+from {{ cookiecutter.migrations_directory }}.connection import synchronous
 
 # PostgreSQL wants to be connected to some database while another is made.
 MAINTENANCE_DATABASE = {"postgresql": "postgres"}
@@ -30,7 +31,7 @@ def scratch_database(folder: Path) -> Iterator[URL]:
         yield configured.set(database=str(folder / f"{name}.db"))
         return
     server = synchronous(configured).set(
-        database=MAINTENANCE_DATABASE.get(configured.get_backend_name())
+        database=MAINTENANCE_DATABASE.get(configured.get_backend_name(), "")
     )
     run_on_server(server, f"CREATE DATABASE {name}")
     try:
@@ -51,9 +52,14 @@ def run_on_server(server: URL, statement: str) -> None:
     except OperationalError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"{server.host}:{server.port} does not answer: {error.orig}")
+        pytest.skip(f"No scratch database at {server.host}:{server.port}: {error.orig}")
     finally:
         engine.dispose()
+
+
+def scratch_engine(url: URL) -> Engine:
+    """Return a synchronous engine, also for the URL of an async driver."""
+    return create_engine(synchronous(url))
 
 
 def alembic_config(url: URL) -> Config:

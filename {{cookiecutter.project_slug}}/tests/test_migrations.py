@@ -1,4 +1,4 @@
-"""What must always be true of the migrations. CI runs it, and so does everybody before a merge."""
+"""What must always be true of the migrations. Run them before every merge."""
 
 import ast
 from io import StringIO
@@ -10,13 +10,14 @@ from alembic import command
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, MetaData, create_engine, inspect
+from alembic.util import CommandError
+from sqlalchemy import URL, MetaData, inspect
 from sqlalchemy.dialects.postgresql.base import PGInspector
 
-from {{ cookiecutter.migrations_directory }}.connection import synchronous
 from {{ cookiecutter.package_name }} import models
 from {{ cookiecutter.package_name }}.settings import ROOT, database_url
-from tests.scratch import alembic_config
+
+from tests.scratch import alembic_config, scratch_engine
 
 MIGRATIONS = ROOT / "{{ cookiecutter.migrations_directory }}"
 
@@ -29,7 +30,7 @@ def history() -> ScriptDirectory:
 
 def tables_and_types(url: URL) -> set[str]:
     """Return the names of all tables and enum types of a database, but for Alembic's own table."""
-    engine = create_engine(synchronous(url))
+    engine = scratch_engine(url)
     inspector = inspect(engine)
     names = set(inspector.get_table_names()) - {"alembic_version"}
     if isinstance(inspector, PGInspector):
@@ -112,6 +113,11 @@ def test_downgrade_leaves_nothing_and_upgrade_works_again(empty_database: URL) -
 def test_upgrade_can_be_written_as_sql(history: ScriptDirectory) -> None:
     config = alembic_config(database_url())
     config.output_buffer = StringIO()
-    command.upgrade(config, "head", sql=True)
+    try:
+        command.upgrade(config, "head", sql=True)
+    except CommandError as error:
+        if "batch mode" not in str(error):
+            raise
+        pytest.skip("SQLite copies a table to change it, and needs the database for that")
     for revision in history.walk_revisions():
         assert revision.revision in config.output_buffer.getvalue()

@@ -12,8 +12,9 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Engine, create_engine, event, pool
 from sqlalchemy.exc import OperationalError
 
-from {{ cookiecutter.migrations_directory }} import sqlite
 from {{ cookiecutter.package_name }} import settings
+
+from {{ cookiecutter.migrations_directory }} import sqlite
 
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 
@@ -166,7 +167,7 @@ def postgresql_settings(wait: float) -> list[str]:
     But while it works, no limit that was meant for the application's queries may end it.
     https://www.postgresql.org/docs/current/runtime-config-client.html
     """
-    return [f"lock_timeout = {round(wait * 1000)}", "statement_timeout = 0"]
+    return [f"lock_timeout = {max(1, round(wait * 1000))}", "statement_timeout = 0"]
 
 
 def script_settings(url: URL) -> list[str]:

@@ -7,8 +7,9 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from {{ cookiecutter.migrations_directory }} import connection, errors, lock, review
 from {{ cookiecutter.package_name }}.models import Base
+
+from {{ cookiecutter.migrations_directory }} import connection, errors, lock, review
 
 config = context.config
 target_metadata = Base.metadata

@@ -11,12 +11,12 @@ from pathlib import Path
 from alembic import context
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from {{ cookiecutter.migrations_directory }} import connection
 
-# What an error says, and what to do about it. {0} is what the first group matched.
-ADVICE = {
+# What an error on connecting says, and what to do about it.
+ON_CONNECTING = {
     "refused|Can't connect|resolve host|timeout expired|starting up|Lost connection": (
         "{database} does not answer: {cause}. Start it, or wait for it with -x wait=SECONDS."
     ),
@@ -24,6 +24,10 @@ ADVICE = {
         "{database} does not let this user in: {cause}. Check user and password in DATABASE_URL."
     ),
     "database .* does not exist|Unknown database": "{database} does not exist. Create it first.",
+}
+
+# What other errors say, and what to do about it. {0} is what the first group matched.
+ADVICE = {
     "Can't load plugin: sqlalchemy.dialects:(.*)": (
         "SQLAlchemy knows no database or driver {0!r}. Check the beginning of DATABASE_URL."
     ),
@@ -38,7 +42,8 @@ ADVICE = {
         "There is no room left for {database}: {cause}. The revision is rolled back."
     ),
     "database is locked": (
-        "{database} is locked, perhaps by another migration. Wait for it, and try again."
+        "{database} stayed locked by another program. Let it end and try again, or wait longer "
+        "with -x lock_timeout=SECONDS."
     ),
     "Can't locate revision identified by '(.*)'": (
         "There is no revision {0!r} in {versions}. If the database is at it, it was migrated "
@@ -57,6 +62,10 @@ ADVICE = {
     ),
     "already exists": (
         "{cause}. If the tables were there before Alembic, say so with: alembic stamp REVISION"
+    ),
+    "batch mode with dialect sqlite requires a live database": (
+        "SQLite changes a table by copying it, for which the database itself is needed: "
+        "run this revision without --sql."
     ),
     "Relative revision (.*) didn't produce": "{database} has not that many revisions to go: {0}.",
 }
@@ -95,8 +104,8 @@ def explanation(error: Exception, config: Config) -> str:
     with suppress(SQLAlchemyError, ValueError):
         url = connection.database_url(config)
         database, backend = connection.name_of(url), url.get_backend_name()
-    text = cause
-    for pattern, advice in ADVICE.items():
+    text, place = cause, place_in_revision(error)
+    for pattern, advice in (ADVICE if place else ON_CONNECTING | ADVICE).items():
         if found := re.search(pattern, cause):
             files = files_with(found.groups()) if "{files}" in advice else []
             text = advice.format(
@@ -107,7 +116,6 @@ def explanation(error: Exception, config: Config) -> str:
                 files=" and ".join(files),
             )
             break
-    place = place_in_revision(error)
     if place and backend in ("mysql", "mariadb"):
         text += (
             f"\n{backend} cannot roll back CREATE, ALTER and DROP: before you try again, take back "
@@ -136,6 +144,8 @@ def first_line(error: Exception) -> str:
         # PyMySQL has a number first, psycopg and sqlite3 have not.
         words = str(error.orig.args[-1]) if error.orig.args else ""
         return (words.splitlines() or [type(error.orig).__name__])[0]
+    if isinstance(error, NoSuchTableError):
+        return f"there is no table {error}"
     if isinstance(error, CommandError | ImportError | SQLAlchemyError | UserWarning | ValueError):
         return str(error)
     return f"{type(error).__name__}: {error}"

@@ -43,22 +43,22 @@ def one_at_a_time(migration: MigrationContext) -> Iterator[None]:
     def after_each_revision(heads: set[str], **_: Any) -> None:
         applied.append(heads)
         if connection.dialect.name == "sqlite":
-            sqlite.restore(connection)
             sqlite.check_foreign_keys(connection)
 
     migration.on_version_apply_callbacks = (
         *migration.on_version_apply_callbacks,
         after_each_revision,
     )
+    passed = migration.config is not None and "connection" in migration.config.attributes
     if connection.in_transaction():
-        if migration.config is None or "connection" not in migration.config.attributes:
+        if not passed:
             raise CommandError(
                 "env.py ran a statement before the migrations, which Alembic takes for a "
                 "transaction of somebody else, and would save nothing: commit it first."
             )
         yield
         return
-    with lock(connection) as witness:
+    with lock(connection, passed) as witness:
         try:
             yield
         except OperationalError as error:
@@ -109,31 +109,31 @@ def explained_difference(migration: MigrationContext) -> Iterator[None]:
 
 
 @contextmanager
-def lock(connection: Connection) -> Iterator[Connection]:
+def lock(connection: Connection, passed: bool) -> Iterator[Connection]:
     """Hold the lock that migrations of this database take in turn.
 
-    A process that is killed leaves no lock behind: it belongs to a connection. On servers
-    this is a second one, so that the first can commit, also in an ``autocommit_block()``.
+    A process that is killed leaves no lock behind: it belongs to a connection. This is a
+    second one, so that the first can commit, also in an ``autocommit_block()``.
 
     :return: a connection that sees only what is committed.
     """
-    backend = connection.dialect.name
-    if x_argument("lock") == "off" or backend not in ("sqlite", "postgresql", "mysql", "mariadb"):
-        with connection.engine.connect() as witness:
-            yield witness
-    elif backend == "sqlite":
-        if "begin" in connection.info:
-            wait_for_turn(
-                lambda: sqlite.take_the_file(connection),
-                f"all others that use {connection.engine.url.database}",
-            )
+    backend, engine = connection.dialect.name, connection.engine
+    others = f"another migration of {name_of(engine.url)}"
+    if backend == "sqlite" and (passed or engine.url.database in (None, "", ":memory:")):
         yield connection
-    else:
+    elif backend == "sqlite" and x_argument("lock") != "off":
+        with sqlite.lock_holder(connection) as file, engine.connect() as witness:
+            wait_for_turn(lambda: sqlite.take_lock(file), others)
+            yield witness
+    elif backend in ISOLATION and x_argument("lock") != "off":
         take = take_postgresql_lock if backend == "postgresql" else take_mysql_lock
-        engine = connection.engine.execution_options(isolation_level=ISOLATION[backend])
+        engine = engine.execution_options(isolation_level=ISOLATION[backend])
         with engine.connect() as holder:
-            wait_for_turn(lambda: take(holder), f"another migration of {name_of(engine.url)}")
+            wait_for_turn(lambda: take(holder), others)
             yield holder
+    else:
+        with engine.connect() as witness:
+            yield witness
 
 
 def wait_for_turn(take: Callable[[], bool], others: str) -> None:

@@ -9,7 +9,7 @@ https://alembic.sqlalchemy.org/en/latest/autogenerate.html
 import logging
 import re
 from collections.abc import Iterable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
@@ -39,7 +39,18 @@ from alembic.operations.ops import (
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, DefaultClause, Dialect, Identity, MetaData, String, TypeDecorator
+from sqlalchemy import (
+    Column,
+    DefaultClause,
+    Dialect,
+    Identity,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    TypeDecorator,
+)
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
@@ -98,13 +109,18 @@ def is_view(table: Any) -> bool:
 
 
 def is_our_own(name: str) -> bool:
-    """What no revision ever named belongs to somebody else, and is not dropped."""
+    """What no revision has made belongs to somebody else, and is not dropped."""
     script = alembic_context.script
     folders = script.version_locations or [str(Path(script.dir, "versions"))]
-    quoted = re.compile(rf"[\"']{re.escape(name)}[\"']")
+    made = re.compile(
+        rf"create_table\(\s*[\"']{re.escape(name)}[\"']"
+        rf"|rename_table\([^)]*[\"']{re.escape(name)}[\"']"
+        rf"|\bname=[\"']{re.escape(name)}[\"']"
+        rf"|CREATE TABLE \W*{re.escape(name)}\b"
+    )
     for folder in folders:
         for path in Path(folder).rglob("*.py"):
-            if quoted.search(path.read_text(encoding="utf-8")):
+            if made.search(path.read_text(encoding="utf-8")):
                 return True
     log.info("Left alone %r, which no revision has made", name)
     return False
@@ -159,32 +175,48 @@ def compare_default(
         default is None or isinstance(default, DefaultClause) for default in (in_database, in_model)
     ):
         return PriorityDispatchResult.CONTINUE
-    if meaning(in_database, dialect) != meaning(in_model, dialect):
-        operation.modify_server_default = in_model
-        log.info("Detected server default on column '%s.%s'", table_name, column_name)
+    is_number = isinstance(model_column.type, Integer | Numeric)
+    ways = [meaning(default, dialect, is_number) for default in (in_database, in_model)]
+    if ways[0] == ways[1]:
+        return PriorityDispatchResult.STOP
+    if in_database is not None and in_model is not None and dialect.name == "postgresql":
+        # The server knows more ways to write the same. It cannot compare values of type JSON.
+        try:
+            with context.connection.begin_nested():  # type: ignore[union-attr]
+                query = f"SELECT ({written(in_database, dialect)}) = ({written(in_model, dialect)})"
+                if context.connection.exec_driver_sql(query).scalar():  # type: ignore[union-attr]
+                    return PriorityDispatchResult.STOP
+        except DBAPIError:
+            pass
+    operation.modify_server_default = in_model
+    log.info("Detected server default on column '%s.%s'", table_name, column_name)
     return PriorityDispatchResult.STOP
 
 
-def meaning(default: Any, dialect: Dialect) -> str | Decimal | None:
-    """Return a server default in a form that is the same for all ways to write it."""
+def written(default: Any, dialect: Dialect) -> str:
+    """Return a server default as SQL."""
+    if isinstance(default.arg, str):
+        return "'" + default.arg.replace("'", "''") + "'"
+    if isinstance(default.arg, TextClause):
+        return default.arg.text
+    return str(default.arg.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+
+
+def meaning(default: Any, dialect: Dialect, is_number: bool) -> str | Decimal | None:
+    """Return a server default in a form that is the same for most ways to write it."""
     if default is None:
         return None
-    if isinstance(default.arg, str):
-        text = default.arg
+    text = without_cast(written(default, dialect))
+    if literal := re.fullmatch(r"'((?:[^'\\]|''|\\.)*)'", text, re.DOTALL):
+        text = literal[1].replace("''", "'")
+        if dialect.name in ("mysql", "mariadb") and not isinstance(default.arg, str):
+            text = re.sub(r"\\(.)", r"\1", text, flags=re.DOTALL)
     else:
-        text = str(default.arg.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
-        if isinstance(default.arg, TextClause):
-            text = default.arg.text
-        text = without_cast(text)
-        if literal := re.fullmatch(r"'(.*)'", text, re.DOTALL):
-            text = re.sub(r"''|\\'", "'", literal[1])
-        else:
-            text = text.lower()
-            text = NAMES_OF_ONE_THING.get(text, text)
-    try:
+        text = re.sub(r"\b(now|current_timestamp)(\(\))?(?!\w)", "current_timestamp", text.lower())
+        text = {"true": "1", "false": "0"}.get(text, text)
+    if is_number and re.fullmatch(r"-?\d+(\.\d+)?", text):
         return Decimal(text)
-    except InvalidOperation:
-        return text
+    return text
 
 
 def without_cast(text: str) -> str:
@@ -196,15 +228,6 @@ def without_cast(text: str) -> str:
         if re.fullmatch(r"\((?:[^()]|\([^()]*\))*\)", text):
             text = text[1:-1]
     return text
-
-
-NAMES_OF_ONE_THING = {
-    "now()": "current_timestamp",
-    "current_timestamp()": "current_timestamp",
-    "true": "1",
-    "false": "0",
-    "null": "null",
-}
 
 
 # How it is written down

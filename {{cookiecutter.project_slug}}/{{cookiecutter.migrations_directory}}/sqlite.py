@@ -1,6 +1,7 @@
 """What SQLite needs so that a migration is all or nothing, and loses no row."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -20,16 +21,16 @@ def migration_engine(url: URL, wait: float) -> Engine:
     event.listen(engine, "connect", prepare_connection)
     event.listen(engine, "begin", begin)
     event.listen(engine, "before_cursor_execute", look_before_a_table_is_copied)
+    event.listen(engine, "after_cursor_execute", restore)
     return engine
 
 
-def prepare_connection(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+def prepare_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:
     """Leave BEGIN to SQLAlchemy, as sqlite3 sends it only before an INSERT; see begin().
 
     https://docs.sqlalchemy.org/en/21/dialects/sqlite.html#transactions-with-sqlite-and-the-sqlite3-driver
     """
     connection.isolation_level = None
-    record.info["begin"] = "BEGIN"
     check_foreign_keys_at_once(connection, False)
 
 
@@ -48,46 +49,51 @@ def check_foreign_keys_at_once(connection: Any, on: bool) -> bool:
 
 
 def begin(connection: Connection) -> None:
-    connection.exec_driver_sql(connection.info["begin"])
+    """Take the right to write at once, not in the middle of a migration."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.info.get("writes") else "BEGIN")
 
 
 @contextmanager
 def careful(connection: Connection) -> Iterator[None]:
     """Migrate as carefully as possible on a connection that a program passes."""
+    in_transaction = connection.in_transaction()
     were_on = check_foreign_keys_at_once(connection.connection, False)
     event.listen(connection, "before_cursor_execute", look_before_a_table_is_copied)
+    event.listen(connection, "after_cursor_execute", restore)
     try:
         yield
     finally:
         event.remove(connection, "before_cursor_execute", look_before_a_table_is_copied)
-        if not connection.closed:
-            check_foreign_keys_at_once(connection.connection, were_on)
+        event.remove(connection, "after_cursor_execute", restore)
+        if connection.in_transaction() and not in_transaction:
+            connection.rollback()  # It has only been looked; inside, foreign keys stay off.
+        check_foreign_keys_at_once(connection.connection, were_on)
 
 
-def take_the_file(connection: Connection) -> bool:
-    """Keep all others out of the file until the connection is closed, if nobody is writing.
+def take_lock(holder: sqlite3.Connection) -> bool:
+    """Take the lock of an empty file beside the database, if nobody else has it.
 
-    https://www.sqlite.org/pragma.html#pragma_locking_mode
+    SQLite's own locks end with each transaction, and would keep the application out.
     """
-    connection.info["begin"] = "BEGIN IMMEDIATE"
-    driver = connection.connection
-    cursor = driver.cursor()
-    cursor.execute("PRAGMA busy_timeout")
-    patience = (cursor.fetchone() or [0])[0]
-    cursor.execute("PRAGMA busy_timeout = 0")
-    cursor.execute("PRAGMA locking_mode = EXCLUSIVE")
     try:
-        cursor.execute("BEGIN IMMEDIATE")
-        cursor.execute("COMMIT")
-    except connection.dialect.loaded_dbapi.OperationalError as error:
-        driver.rollback()
+        holder.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as error:
         if "locked" not in str(error):
             raise
         return False
-    finally:
-        cursor.execute(f"PRAGMA busy_timeout = {patience}")
-        cursor.close()
     return True
+
+
+@contextmanager
+def lock_holder(connection: Connection) -> Iterator[sqlite3.Connection]:
+    """Open the file whose lock migrations take in turn; it stays, and stays empty."""
+    connection.info["writes"] = True
+    path = f"{connection.engine.url.database}-migrating"
+    holder = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        yield holder
+    finally:
+        holder.close()
 
 
 def look_before_a_table_is_copied(
@@ -95,11 +101,11 @@ def look_before_a_table_is_copied(
 ) -> None:
     """Keep what Alembic's batch mode forgets when it puts a copy in the place of a table.
 
-    Triggers and indexes on expressions are made again when the revision is done, see
-    restore(). What cannot be is said before it happens.
+    Triggers and indexes on expressions are made again by restore(). What cannot be is said
+    before it happens.
     https://alembic.sqlalchemy.org/en/latest/batch.html#batch-mode-with-sqlite
 
-    :raises CommandError: when AUTOINCREMENT, an unnamed CHECK or a row would be lost.
+    :raises CommandError: when AUTOINCREMENT, COLLATE, an unnamed CHECK or a row would be lost.
     """
     dropped = re.fullmatch(r'\s*DROP TABLE "?([^"]+?)"?\s*', statement)
     if dropped is None:
@@ -113,6 +119,11 @@ def look_before_a_table_is_copied(
             f"Table {table} would lose AUTOINCREMENT: "
             'write batch_alter_table(..., table_kwargs={"sqlite_autoincrement": True}).'
         )
+    if "COLLATE" in old.upper() and "COLLATE" not in new.upper():
+        raise CommandError(
+            f"Table {table} would lose a COLLATE: give the column its collation, "
+            'as in batch_op.alter_column("...", type_=sa.Text(collation="NOCASE")).'
+        )
     if unnamed_checks(old) > unnamed_checks(new):
         raise CommandError(
             f"Table {table} would lose a CHECK that has no name: "
@@ -124,8 +135,7 @@ def look_before_a_table_is_copied(
             f"Copying table {table} with foreign keys on would delete the rows that refer to it: "
             "pass a connection that is not in a transaction."
         )
-    forgotten = triggers_and_expression_indexes(cursor, table)
-    connection.info.setdefault("forgotten", []).extend(forgotten)
+    connection.info["forgotten"] = triggers_and_expression_indexes(cursor, table)
 
 
 def definition(cursor: Any, table: str) -> str:
@@ -160,12 +170,13 @@ def triggers_and_expression_indexes(cursor: Any, table: str) -> list[tuple[str, 
     return list(cursor.fetchall())
 
 
-def restore(connection: Connection) -> None:
-    """Make the triggers and indexes again that were forgotten in this revision."""
-    for kind, name, sql in connection.info.pop("forgotten", []):
-        query = "SELECT 1 FROM sqlite_master WHERE type = ? AND name = ?"
-        if connection.exec_driver_sql(query, (kind, name)).first() is None:
-            connection.exec_driver_sql(sql)
+def restore(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    """Make the triggers and indexes again as soon as the copy has the name of the table."""
+    if re.match(r'\s*ALTER TABLE "?_alembic_tmp_', statement):
+        for _, name, sql in connection.info.pop("forgotten", []):
+            cursor.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
+            if cursor.fetchone() is None:
+                cursor.execute(sql)
 
 
 def check_foreign_keys(connection: Connection) -> None:

@@ -63,6 +63,7 @@ def parse_url(text: str, source: str) -> URL:
         problem = "is not a URL" if text else "is empty"
         raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
-    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-        url = url.set(database=str(ROOT / url.database))
+    file = url.database if url.get_backend_name() == "sqlite" else None
+    if file and file != ":memory:" and not file.startswith("file:"):
+        url = url.set(database=str(ROOT / file))
     return url

@@ -14,5 +14,8 @@ __all__ = ["Base"]
 FOLDER = Path(__file__).parent
 
 for path in sorted(FOLDER.rglob("*.py")):
-    if path.name != "__init__.py":
-        import_module(".".join((__name__, *path.relative_to(FOLDER).with_suffix("").parts)))
+    names = path.relative_to(FOLDER).with_suffix("").parts
+    if names[-1] == "__init__":
+        names = names[:-1]
+    if names and all(name.isidentifier() for name in names):
+        import_module(".".join((__name__, *names)))
