@@ -262,9 +262,10 @@ def test_zeros_before_a_text_are_a_change(project: Project, url: URL) -> None:
 def test_tables_of_somebody_else_are_left_alone(project: Project, url: URL) -> None:
     query(url, "CREATE TABLE spatial_ref_sys (id INTEGER)")
     query(url, "CREATE TABLE email (id INTEGER)")  # The name of a column of ours.
+    query(url, "ALTER TABLE products ADD COLUMN their_note INTEGER")
     run = project.run("alembic", "check", url=url)
     assert run.returncode == 0
-    assert "Left alone 'spatial_ref_sys'" in run.stderr
+    assert "Left alone table 'spatial_ref_sys'" in run.stderr
 
 
 @pytest.mark.parametrize("project", ["postgresql"], indirect=True)
@@ -503,6 +504,13 @@ def test_a_harmless_revision_carries_no_comment(
     project.replace(EXAMPLE, "    price:", "    note: Mapped[str | None]\n    price:")
     text, _ = revise()
     assert "#" not in text
+
+
+def test_check_names_a_missing_check_constraint(project: Project, url: URL) -> None:
+    project.replace(EXAMPLE, 'name="price_is_not_negative"', 'name="price_is_fair"')
+    said = project.run("alembic", "check", url=url).stderr
+    assert "Detected added check constraint 'ck_products_price_is_fair' on table 'products'" in said
+    assert "ck_products_price_is_not_negative" in said
 
 
 def test_check_says_each_difference_in_one_line(project: Project, url: URL) -> None:

@@ -91,8 +91,8 @@ def include_object(
     """Return whether a table, column or constraint takes part in the comparison."""
     if kind == "table" and not reflected:
         return not is_view(item)
-    if kind == "table" and compare_to is None and name is not None:
-        return is_our_own(name)
+    if kind in ("table", "column") and reflected and compare_to is None and name is not None:
+        return is_our_own(kind, name)
     if kind == "check_constraint" and not reflected and compare_to is None:
         return not comes_with_its_type(item)
     return True
@@ -108,22 +108,25 @@ def is_view(table: Any) -> bool:
     return bool(table.info.get("is_view"))
 
 
-def is_our_own(name: str) -> bool:
+def is_our_own(kind: str, name: str) -> bool:
     """What no revision has made belongs to somebody else, and is not dropped."""
     script = alembic_context.script
     folders = script.version_locations or [str(Path(script.dir, "versions"))]
-    made = re.compile(
-        rf"create_table\(\s*[\"']{re.escape(name)}[\"']"
-        rf"|rename_table\([^)]*[\"']{re.escape(name)}[\"']"
-        rf"|\bname=[\"']{re.escape(name)}[\"']"
-        rf"|CREATE TABLE \W*{re.escape(name)}\b"
-    )
+    quoted = rf"[\"']{re.escape(name)}[\"']"
+    made = re.compile(MADE_BY[kind].replace("NAME", quoted))
     for folder in folders:
         for path in Path(folder).rglob("*.py"):
             if made.search(path.read_text(encoding="utf-8")):
                 return True
-    log.info("Left alone %r, which no revision has made", name)
+    log.info("Left alone %s %r, which no revision has made", kind, name)
     return False
+
+
+MADE_BY = {
+    "table": r"create_table\(\s*NAME|rename_table\([^)]*NAME",
+    "column": r"Column\(\s*NAME|new_column_name=NAME",
+    "enum": r"\bname=NAME",
+}
 
 
 {% if facts.native_enums %}
@@ -131,7 +134,9 @@ def is_enum_of_ours(name: str) -> bool:
     """An enum type that no model and no revision names belongs to somebody else."""
     metadata = alembic_context.get_context().opts["target_metadata"]
     columns = [column for table in metadata.tables.values() for column in table.columns]
-    return any(getattr(column.type, "name", None) == name for column in columns) or is_our_own(name)
+    return any(getattr(column.type, "name", None) == name for column in columns) or (
+        is_our_own("enum", name)
+    )
 
 
 # It creates, alters and drops enum types, which Alembic itself overlooks.
