@@ -125,7 +125,7 @@ def test_says_what_is_not_proven_without_a_server(
     assert run.stdout.count("kept") == 6
     assert "not proven  upgrade gives the tables of the models" in run.stdout
     assert "not proven  downgrade leaves nothing and upgrade works again" in run.stdout
-    assert "127.0.0.1:1 does not answer" in run.stdout
+    assert "No scratch database at 127.0.0.1:1: " in run.stdout
     assert "docker compose up --wait\n  uv run pytest tests/test_migrations.py" in run.stdout
 
 
