@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import DRIVERS, Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
 from sqlalchemy import URL, Connection, create_engine, text
 
 EXAMPLES = {"customers", "products", "orders", "order_products"}
@@ -344,7 +344,3 @@ def test_a_revision_number_that_was_not_saved_is_an_error(
     assert run.returncode == 1
     assert "The migrations ended at ['lost'], but they were not saved" in run.stderr
     assert "['x']" in run.stderr
-
-
-def test_drivers_are_those_that_the_tests_know() -> None:
-    assert set(DRIVERS) == {"sqlite", "postgresql", "mysql"}
