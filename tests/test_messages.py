@@ -175,15 +175,17 @@ def test_two_heads(project: Project, url: URL) -> None:
 def test_a_parent_that_is_missing(project: Project, url: URL) -> None:
     revision = project.add_revision("child", "pass")
     revision.write_text(revision.read_text().replace("4f1c2a7be930", "gone"))
-    message = failure(project, "upgrade", "head", url=url)
-    assert "Revision gone, which comes before child, has no file in " in message
+    for command in (["upgrade", "head"], ["heads"], ["history"]):
+        message = failure(project, *command, url=url)
+        assert "Revision gone, which comes before child, has no file in " in message
 
 
 def test_a_revision_that_was_copied(project: Project, url: URL) -> None:
     (first,) = project.versions.glob("*.py")
     (project.versions / "copy.py").write_text(first.read_text())
-    message = failure(project, "upgrade", "head", url=url)
-    assert f"Revision 4f1c2a7be930 is in two files: {first.name} and copy.py" in message
+    for command in (["upgrade", "head"], ["heads"], ["history"]):
+        message = failure(project, *command, url=url)
+        assert f"Revision 4f1c2a7be930 is in two files: {first.name} and copy.py" in message
 
 
 @pytest.mark.parametrize(
@@ -192,14 +194,28 @@ def test_a_revision_that_was_copied(project: Project, url: URL) -> None:
         ("def (", "broken.py, line 1: invalid syntax"),
         ("import no_such_module", "broken.py, line 1: No module named 'no_such_module'"),
         ("1 / 0", "broken.py, line 1: ZeroDivisionError: division by zero"),
-        ("x = 1", "Could not determine revision id from filename broken.py"),
     ],
 )
 def test_a_revision_that_cannot_be_read(
     project: Project, url: URL, code: str, message: str
 ) -> None:
     (project.versions / "broken.py").write_text(code + "\n")
-    assert message in failure(project, "upgrade", "head", url=url)
+    for command in (["upgrade", "head"], ["heads"], ["history"]):
+        assert message in failure(project, *command, url=url)
+
+
+def test_a_revision_without_an_id(project: Project, url: URL) -> None:
+    (project.versions / "broken.py").write_text("x = 1\n")
+    message = failure(project, "upgrade", "head", url=url)
+    assert "Could not determine revision id from filename broken.py" in message
+
+
+def test_a_model_that_cannot_be_imported(project: Project, url: URL) -> None:
+    project.replace("src/my_shop/models/example.py", "    price:", "    cost: nonsense\n    price:")
+    message = failure(project, "check", url=url)
+    assert message.startswith("FAILED: example.py, line ")
+    assert "NameError: name 'nonsense' is not defined" in message
+    assert "Traceback" in project.run("alembic", "--raiseerr", "check", url=url).stderr
 
 
 def test_tables_that_were_there_before_alembic(project: Project, url: URL) -> None:
