@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
-from services import galera_node, pgbouncer
+from services import galera_cluster, pgbouncer
 from sqlalchemy import URL
 
 KINDS = ["sqlite", "postgresql", "mysql"]
@@ -86,21 +86,24 @@ def test_processes_take_turns_behind_pgbouncer_in_transaction_mode(
         "with op.get_context().autocommit_block():\n"
         "    op.create_index('ix_slow', 'extra', ['id'], postgresql_concurrently=True)",
     )
-    with pgbouncer(new_database("postgresql"), tmp_path) as url:
+    with pgbouncer(new_database("postgresql")) as url:
         race(project, url, 8)
         assert "extra" in tables_of(url)
 
 
-def test_a_galera_cluster_is_refused_in_one_sentence(project: Project, tmp_path: Path) -> None:
-    with galera_node(tmp_path) as node:
-        url = with_driver(node)
-        run = project.run("alembic", "upgrade", "head", url=url)
-        assert run.returncode == 1
-        (sentence,) = run.stderr.splitlines()
-        assert "belongs to a Galera cluster" in sentence
-        assert "-x lock=off" in sentence
-        assert tables_of(url) == set()
-        project.succeed("alembic", "-x", "lock=off", "upgrade", "head", url=url)
+def test_each_node_of_a_galera_cluster_is_refused_in_one_sentence(
+    project: Project, tmp_path: Path
+) -> None:
+    with galera_cluster(size=3) as nodes:
+        for url in map(with_driver, nodes):
+            run = project.run("alembic", "upgrade", "head", url=url)
+            assert run.returncode == 1
+            (sentence,) = run.stderr.splitlines()
+            assert "belongs to a Galera cluster" in sentence
+            assert "-x lock=off" in sentence
+            assert tables_of(url) == set()
+        project.succeed("alembic", "-x", "lock=off", "upgrade", "head", url=with_driver(nodes[1]))
+        assert "extra" in tables_of(nodes[2])
 
 
 @pytest.fixture

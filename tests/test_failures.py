@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from services import postgresql
 from sqlalchemy import URL, Connection, create_engine, text
 
 EXAMPLES = {"customers", "products", "orders", "order_products"}
@@ -93,6 +94,34 @@ def test_a_migration_that_is_killed_can_be_run_again(
     process.communicate()
     project.succeed("alembic", "upgrade", "head", url=url)
     assert tables_of(url) == EXAMPLES | {"slow"}
+
+
+def test_a_server_that_stops_in_the_middle_is_named_and_the_migration_can_be_run_again(
+    project: Project, tmp_path: Path
+) -> None:
+    project.add_revision(
+        "slow",
+        "import pathlib, time\n"
+        "op.create_table('slow', sa.Column('id', sa.Integer()))\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "(folder / 'begun').touch()\n"
+        "while not (folder / 'go').exists():\n"
+        "    time.sleep(0.02)\n"
+        "op.create_table('more', sa.Column('id', sa.Integer()))",
+    )
+    with postgresql() as server:
+        url = with_driver(server.url)
+        process = project.start("alembic", "upgrade", "head", url=url)
+        wait_until((tmp_path / "begun").exists, "the migration has begun")
+        server.stop()
+        (tmp_path / "go").touch()
+        output, _ = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "Traceback" not in output
+        assert f"at 127.0.0.1:{url.port} does not answer any more" in output
+        server.start()
+        project.succeed("alembic", "upgrade", "head", url=url)
+        assert tables_of(url) == EXAMPLES | {"slow", "more"}
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])

@@ -61,7 +61,7 @@ def test_a_server_that_is_down(project: Project, kind: str) -> None:
 def test_a_wrong_password_on_postgresql(
     project: Project, new_database: NewDatabase, tmp_path: Path
 ) -> None:
-    with pgbouncer(with_driver(new_database("postgresql")), tmp_path, password="right") as right:
+    with pgbouncer(with_driver(new_database("postgresql")), password="right") as right:
         wrong = right.set(password=PASSWORD)
         message = failure(project, "upgrade", "head", url=wrong)
         assert f"at 127.0.0.1:{right.port} does not let this user in" in message
@@ -265,7 +265,7 @@ def test_wait_waits_for_a_server_that_is_still_starting(
     process = project.start(
         "alembic", "-x", "wait=60", "upgrade", "head", url=url.set(host="127.0.0.1", port=port)
     )
-    with pgbouncer(url, tmp_path, port=port):
+    with pgbouncer(url, port=port):
         output, _ = process.communicate(timeout=120)
     assert process.returncode == 0, output
     assert SERVERS["postgresql"].port != port

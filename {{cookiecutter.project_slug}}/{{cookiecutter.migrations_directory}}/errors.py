@@ -36,6 +36,9 @@ ADVICE = {
     "No module named '(psycopg2?|pymysql|MySQLdb|aiosqlite|aiomysql|asyncpg|pyodbc|oracledb)'": (
         "The driver {0} is not installed: uv add {0}"
     ),
+    "closed the connection|terminating connection|Lost connection|gone away": (
+        "{database} does not answer any more: {cause}. Start it and try again."
+    ),
     "unable to open database file": (
         "{database} cannot be opened. Its folder has to exist, and to be writable."
     ),
