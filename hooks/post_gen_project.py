@@ -33,6 +33,7 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in FOR
 
 
 def main() -> None:
+    remove_unwanted_folders()
     check_structure()
     proven = False
     if COOKIECUTTER["set_up_now"]:
@@ -42,6 +43,12 @@ def main() -> None:
         else:
             print(f"\nThe migrations are not proven: {problem}.")
     say_what_is_next(proven)
+
+
+def remove_unwanted_folders() -> None:
+    """Remove folders that the answers did not ask for; see cookiecutter.json."""
+    for folder in PROJECT.rglob("DELETE-ME-*"):
+        shutil.rmtree(folder)
 
 
 def check_structure() -> None:
@@ -64,10 +71,12 @@ def check_structure() -> None:
             sys.exit(f"FAILED: {path.name} cannot be read: {error}.")
     ini = configparser.ConfigParser({"here": str(PROJECT).replace("%", "%%")})
     ini.read(PROJECT / "alembic.ini", encoding="utf-8")
-    migrations = PROJECT / ini.get("alembic", "script_location", fallback="?").rstrip(":")
-    for name in ("README.md", "env.py", "script.py.mako", "versions"):
-        if not (migrations / name).exists():
-            sys.exit(f"FAILED: alembic.ini points at {migrations}, where {name} is missing.")
+    for section in ("main", "analytics") if COOKIECUTTER["databases"] == "several" else ("alembic",):
+        migrations = PROJECT / ini.get(section, "script_location", fallback="?").rstrip(":")
+        versions = ini.get(section, "version_locations", fallback="versions")
+        for name in ("README.md", "env.py", "script.py.mako", versions):
+            if not (migrations / name).exists():
+                sys.exit(f"FAILED: alembic.ini points at {migrations}, where {name} is missing.")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:

@@ -1,3 +1,4 @@
+{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
 """A connection that is safe to migrate on: to which database, and with which limits."""
 
 import re
@@ -27,21 +28,27 @@ SYNCHRONOUS_DRIVERS = {
 }
 
 
-def database_url(config: Config) -> URL:
+def database_url(config: Config{{ layout.next_parameter }}) -> URL:
     """Return the database to migrate, with a driver that needs no event loop.
 
+{% if layout.shared %}
+    The first that is given counts: ``alembic -x main_url=…``, ``sqlalchemy.url`` in the section
+    of the database when a program sets it, ``MAIN_DATABASE_URL``, that section of alembic.ini,
+    the default.
+{% else %}
     The first that is given counts: ``alembic -x url=…``, ``sqlalchemy.url`` of a Config
-    made by a program, ``DATABASE_URL``, ``sqlalchemy.url`` in alembic.ini, the default.
+    made by a program, ``{{ "MAIN_" if layout.many }}DATABASE_URL``, ``sqlalchemy.url`` in alembic.ini, the default.
+{% endif %}
 
     :raises ValueError: when it is not a URL.
     """
-    configured = config.get_main_option("sqlalchemy.url") or None
+    configured = config.{{ layout.configured_url }} or None
     called_by_program = config.cmd_opts is None
-    url = settings.DEVELOPMENT_URL
+    url = settings.{{ layout.development_url }}
     for source, given in (
-        ("-x url", x_argument("url")),
+        ({{ layout.x_url_source }}, x_argument({{ layout.x_url }})),
         ("sqlalchemy.url", configured if called_by_program else None),
-        ("DATABASE_URL", settings.environment_url()),
+        ({{ layout.source }}, settings.environment_url({{ layout.argument }})),
         ("sqlalchemy.url", configured),
     ):
         if given is not None:
@@ -88,8 +95,13 @@ def options(url: URL) -> dict[str, Any]:
     """Return what ``context.configure()`` needs to know of the kind of database."""
     is_sqlite = url.get_backend_name() == "sqlite"
     return {
+{% if layout.shared %}
+        # One transaction for all revisions, so that no database goes ahead of the others.
+        "transaction_per_migration": False,
+{% else %}
         # A revision that fails takes back what it did, and keeps those before it.
         "transaction_per_migration": True,
+{% endif %}
         # Alembic takes SQLite for unable to do so; connect() makes it able.
         "transactional_ddl": True if is_sqlite else None,
         # SQLite cannot alter a column: Alembic copies the table instead.
@@ -99,23 +111,23 @@ def options(url: URL) -> dict[str, Any]:
 
 
 @contextmanager
-def connect(config: Config) -> Iterator[Connection]:
+def connect(config: Config{{ layout.next_parameter }}) -> Iterator[Connection]:
     """Connect to the database to migrate, or use the connection that a program passes.
 
     ``alembic -x wait=SECONDS`` waits for a server that is still starting.
     https://alembic.sqlalchemy.org/en/latest/cookbook.html#sharing-a-connection-across-one-or-more-programmatic-migration-commands
     """
-    passed = config.attributes.get("connection")
+    passed = config.attributes.get({{ '"connections", {}).get(name' if layout.shared else '"connection"' }})
     if passed is not None:
         if not isinstance(passed, Connection):
             raise CommandError(
-                'config.attributes["connection"] has to be a Connection; '
+                'config.attributes["connection{{ 's"][name' if layout.shared else '"' }}] has to be a Connection; '
                 "pass that of an AsyncConnection with connection.run_sync()."
             )
         with sqlite.careful(passed) if passed.dialect.name == "sqlite" else nullcontext():
             yield passed
         return
-    engine = migration_engine(database_url(config))
+    engine = migration_engine(database_url(config{{ layout.next_argument }}))
     deadline = time.monotonic() + seconds("wait", 0)
     while True:
         try:

@@ -1,3 +1,4 @@
+{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
 """What went wrong, in a sentence: what the command line says instead of a traceback."""
 
 import re
@@ -23,7 +24,7 @@ ON_CONNECTING = {
         "{database} does not answer: {cause}. Start it, or wait for it with -x wait=SECONDS."
     ),
     "password authentication failed|role .* does not exist|no password supplied|Access denied": (
-        "{database} does not let this user in: {cause}. Check user and password in DATABASE_URL."
+        "{database} does not let this user in: {cause}. Check user and password in {{ layout.variable_in_message }}."
     ),
     "database .* does not exist|Unknown database": "{database} does not exist. Create it first.",
 }
@@ -31,7 +32,7 @@ ON_CONNECTING = {
 # What other errors say, and what to do about it. {0} is what the first group matched.
 ADVICE = {
     "Can't load plugin: sqlalchemy.dialects:(.*)": (
-        "SQLAlchemy knows no database or driver {0!r}. Check the beginning of DATABASE_URL."
+        "SQLAlchemy knows no database or driver {0!r}. Check the beginning of {{ layout.variable_in_message }}."
     ),
     "No module named '(psycopg2?|pymysql|MySQLdb|aiosqlite|aiomysql|asyncpg|pyodbc|oracledb)'": (
         "The driver {0} is not installed: uv add {0}"
@@ -53,10 +54,10 @@ ADVICE = {
     "Can't locate revision identified by '(.*)'": (
         "There is no revision {0!r} in {versions}. If the database is at it, it was migrated "
         "from another branch, by newer code or by another project: get that file, or say where "
-        "the database really is with: alembic stamp --purge REVISION"
+        "the database really is with: {{ layout.alembic_in_message }} stamp --purge REVISION"
     ),
     "Multiple head revisions are present": (
-        "There are several heads: {files}. Join them with: alembic merge heads"
+        "There are several heads: {files}. Join them with: {{ layout.alembic_in_message }} merge heads"
     ),
     "Revision (.*) is present more than once": (
         "Revision {0} is in two files: {files}. Delete the copy, or give it an id of its own."
@@ -66,7 +67,7 @@ ADVICE = {
         "correct down_revision."
     ),
     "already exists": (
-        "{cause}. If the tables were there before Alembic, say so with: alembic stamp REVISION"
+        "{cause}. If the tables were there before Alembic, say so with: {{ layout.alembic_in_message }} stamp REVISION"
     ),
     "batch mode with dialect sqlite requires a live database": (
         "SQLite changes a table by copying it, for which the database itself is needed: "
@@ -77,7 +78,7 @@ ADVICE = {
 
 
 @contextmanager
-def explained(config: Config) -> Iterator[None]:
+def explained(config: Config{{ layout.next_parameter }}) -> Iterator[None]:
     """On the command line, end with one sentence instead of a traceback.
 
     ``alembic --raiseerr`` still shows it. A program gets the exception itself.
@@ -92,8 +93,8 @@ def explained(config: Config) -> Iterator[None]:
             raise
         url = None
         with suppress(SQLAlchemyError, ValueError):  # It may be what is wrong.
-            url = connection.database_url(config)
-        sys.exit(f"FAILED: {explanation(error, config, url)}")
+            url = connection.database_url(config{{ layout.next_argument }})
+        sys.exit(f"FAILED: {explanation(error, config, url{{ layout.next_argument }})}")
 
 
 def explain_uncaught(error: BaseException) -> bool:
@@ -105,7 +106,8 @@ def explain_uncaught(error: BaseException) -> bool:
         if frame.f_code is CommandLine.run_cmd.__code__ and isinstance(error, Exception):
             config: Config = frame.f_locals["config"]
             if config.cmd_opts is not None and not config.cmd_opts.raiseerr:
-                print(f"FAILED: {explanation(error, config, None)}", file=sys.stderr)
+                sentence = explanation(error, config, None{{ ", config.config_ini_section" if layout.many }})
+                print(f"FAILED: {sentence}", file=sys.stderr)
                 return True
     return False
 
@@ -116,7 +118,7 @@ def version_folders(config: Config) -> list[Path]:
     return [Path(folder) for folder in script.version_locations or [f"{script.dir}/versions"]]
 
 
-def explanation(error: Exception, config: Config, url: URL | None) -> str:
+def explanation(error: Exception, config: Config, url: URL | None{{ layout.next_parameter }}) -> str:
     """Return what went wrong, where, and what to do about it.
 
     :param url: the database, if it is known.
@@ -134,6 +136,10 @@ def explanation(error: Exception, config: Config, url: URL | None) -> str:
                 database=database,
                 versions=version_folders(config)[0],
                 files=" and ".join(files),
+{% if layout.many %}
+                config=config,
+                variable=settings.variable(name),
+{% endif %}
             )
             break
     if revision and backend in ("mysql", "mariadb"):
@@ -142,7 +148,7 @@ def explanation(error: Exception, config: Config, url: URL | None) -> str:
             "by hand what the lines before this one did."
         )
     place = revision or place_in([Path(settings.__file__).parent / "models"], error)
-    return f"{place}: {text}" if place else text
+    return f"{place}{{ ", database {name}" if layout.shared }}: {text}" if place else text
 
 
 def files_with(identifiers: Iterable[str], config: Config) -> list[str]:

@@ -1,6 +1,7 @@
 {% set facts = cookiecutter._database_facts[cookiecutter.database] %}
+{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
 {% set driver = facts[cookiecutter.driver].driver %}
-"""Where the database is."""
+"""Where the {{ "databases are" if layout.many else "database is" }}."""
 
 import os
 from pathlib import Path
@@ -11,6 +12,18 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+{% if layout.many %}
+DEVELOPMENT_URLS = {
+    name: URL.create(
+        "{{ driver }}",
+{% for part in facts.server %}
+        {{ part }},
+{% endfor %}
+        database={{ "str(ROOT / " if facts.embedded }}f"{{ cookiecutter.package_name }}_{name}{{ ".db" if facts.embedded }}"{{ ")" if facts.embedded }},
+    )
+    for name in ("main", "analytics")
+}
+{% else %}
 DEVELOPMENT_URL = URL.create(
     "{{ driver }}",
 {% for part in facts.server %}
@@ -18,28 +31,32 @@ DEVELOPMENT_URL = URL.create(
 {% endfor %}
     database={{ "str(ROOT / " if facts.embedded }}"{{ cookiecutter.package_name }}{{ ".db" if facts.embedded }}"{{ ")" if facts.embedded }},
 )
+{% endif %}
 
 # The driver for URLs that name none, as hosting services hand them out.
-DRIVERS = {
-{% for name in facts.drivers %}
-    "{{ name }}": "{{ driver }}",
-{% endfor %}
-}
+DRIVERS = dict.fromkeys({{ facts.drivers | tojson }}, "{{ driver }}")
 
 
-def environment_url() -> str | None:
-    """Return ``DATABASE_URL`` of the environment, or else of the file ``.env``, if it is set."""
+{% if layout.many %}
+def variable(name: str) -> str:
+    """Return which variable says where a database is: ``MAIN_DATABASE_URL`` for main."""
+    return f"{name.upper()}_DATABASE_URL"
+
+
+{% endif %}
+def environment_url({{ layout.parameter }}) -> str | None:
+    """Return {{ "the variable of a database, from" if layout.many else "``DATABASE_URL`` of" }} the environment, or else of the file ``.env``, if it is set."""
     values = {**dotenv_values(ROOT / ".env", interpolate=False), **os.environ}
-    return values.get("DATABASE_URL")
+    return values.get({{ layout.variable }})
 
 
-def database_url() -> URL:
-    """Return the URL of the application's database: the one that is set, or the development one.
+def database_url({{ layout.parameter }}) -> URL:
+    """Return the URL of {{ "a" if layout.many else "the application's" }} database: the one that is set, or the development one.
 
-    :raises ValueError: when ``DATABASE_URL`` is set and is not a URL.
+    :raises ValueError: when {{ "its variable" if layout.many else "``DATABASE_URL``" }} is set and is not a URL.
     """
-    text = environment_url()
-    return DEVELOPMENT_URL if text is None else parse_url(text, source="DATABASE_URL")
+    text = environment_url({{ layout.argument }})
+    return {{ layout.development_url }} if text is None else parse_url(text, source={{ layout.variable }})
 
 
 def parse_url(text: str, source: str) -> URL:
@@ -61,7 +78,8 @@ def parse_url(text: str, source: str) -> URL:
         well_formed = False
     if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}")
+        example = {{ layout.any_development_url }}
+        raise ValueError(f"{source} {problem}: it should look like {example}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     file = url.database if url.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:"):
