@@ -42,6 +42,7 @@ DEPENDENCIES = {
 }
 ENV_NAMES = {"config", "connection", "context", "review", "target_metadata"}
 PROJECT_FOLDERS = {"dist", "docs", "src", "tests", "versions"}
+PACKAGE_MODULES = {"database", "models", "settings"}
 DEVICES = {"aux", "con", "nul", "prn"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
@@ -96,8 +97,9 @@ def problems() -> list[str]:
     if package in PROJECT_FOLDERS:
         problem = "is the name of another folder of the project"
     refuse("package_name", problem, "try 'my_shop'.")
-    problem = problem_with_name(migrations)
-    if migrations in PROJECT_FOLDERS | {package}:
+    in_package, folder = migrations.startswith(f"src/{package}/"), migrations.rpartition("/")[2]
+    problem = problem_with_name(folder if in_package and migrations.count("/") == 2 else migrations)
+    if folder in (PACKAGE_MODULES if in_package else PROJECT_FOLDERS | {package}):
         problem = "is the name of another folder of the project"
     refuse("migrations_directory", problem, "try 'migrations'.")
     for question in ("project_name", "description", "author_name"):

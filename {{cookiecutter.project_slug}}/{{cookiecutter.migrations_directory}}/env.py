@@ -9,7 +9,7 @@ from alembic import context
 
 from {{ cookiecutter.package_name }}.models import Base
 
-from {{ cookiecutter.migrations_directory }} import connection, errors, lock, review
+from {{ cookiecutter.__migrations_package }} import connection, errors, lock, review
 
 config = context.config
 target_metadata = Base.metadata

@@ -13,7 +13,7 @@ from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
-from {{ cookiecutter.migrations_directory }} import connection
+from {{ cookiecutter.__migrations_package }} import connection
 
 # What an error on connecting says, and what to do about it.
 ON_CONNECTING = {
