@@ -72,11 +72,13 @@ def check_structure() -> None:
     ini = configparser.ConfigParser({"here": str(PROJECT).replace("%", "%%")})
     ini.read(PROJECT / "alembic.ini", encoding="utf-8")
     for section in ("main", "analytics") if COOKIECUTTER["databases"] == "several" else ("alembic",):
-        migrations = PROJECT / ini.get(section, "script_location", fallback="?").rstrip(":")
+        package = ini.get(section, "script_location", fallback="?").rstrip(":")
         versions = ini.get(section, "version_locations", fallback="versions")
+        roots = ini.get(section, "prepend_sys_path", fallback="").split("\n")
+        places = [Path(root, *package.split(".")) for root in roots if root]
         for name in ("README.md", "env.py", "script.py.mako", versions):
-            if not (migrations / name).exists():
-                sys.exit(f"FAILED: alembic.ini points at {migrations}, where {name} is missing.")
+            if not any((place / name).exists() for place in places):
+                sys.exit(f"FAILED: alembic.ini points at {package}, where {name} is missing.")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -111,7 +113,7 @@ def set_up() -> tuple[list[str] | None, str]:
 
 def required_modules() -> list[str]:
     """Return what the project and its tests import, as far as it is not the project's own."""
-    own = {COOKIECUTTER["package_name"], COOKIECUTTER["migrations_directory"], "tests", "pysqlite"}
+    own = {COOKIECUTTER["package_name"], COOKIECUTTER["__migrations_package"], "tests", "pysqlite"}
     facts = COOKIECUTTER["_database_facts"][COOKIECUTTER["database"]]
     driver = facts[COOKIECUTTER["driver"]]["driver"].partition("+")[2]
     found = {"pytest", driver}

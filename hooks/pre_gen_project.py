@@ -5,17 +5,32 @@ import keyword
 import re
 import sys
 import unicodedata
+from collections.abc import Callable
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
+# The answers before Cookiecutter rendered them, as it does with those of --no-input.
+ASKED = json.loads(r"""{{ _cookiecutter | default({}) | tojson }}""")
+
+# {% raw %}
+CODE = ("{{", "{%", "{#")
+DEFAULTS = {
+    "{{ cookiecutter.project_name | slugify }}",
+    "{{ cookiecutter.project_slug | replace('-', '_') }}",
+}
+# {% endraw %}
+
+# What the project and its tools install. tests/test_answers.py finds what is missing here.
 DEPENDENCIES = {
     "aiomysql",
     "aiosqlite",
     "alembic",
     "alembic_postgresql_enum",
     "ast_serialize",
+    "docs",
     "dotenv",
+    "examples",
     "greenlet",
     "iniconfig",
     "librt",
@@ -23,11 +38,13 @@ DEPENDENCIES = {
     "markupsafe",
     "mypy",
     "mypy_extensions",
+    "mypyc",
     "packaging",
     "pathspec",
     "pluggy",
     "psycopg",
     "psycopg_binary",
+    "py",
     "pygments",
     "pymysql",
     "pytest",
@@ -40,8 +57,23 @@ DEPENDENCIES = {
     "uv",
     "uv_build",
 }
-ENV_NAMES = {"config", "connection", "context", "review", "target_metadata"}
+ENV_NAMES = {
+    "config",
+    "configure_logging",
+    "connected",
+    "connection",
+    "context",
+    "errors",
+    "lock",
+    "review",
+    "run_migrations_offline",
+    "run_migrations_online",
+    "statement",
+    "target_metadata",
+    "url",
+}
 PROJECT_FOLDERS = {"dist", "docs", "src", "tests", "versions"}
+PACKAGE_MODULES = {"database", "models", "settings"}
 DEVICES = {"aux", "con", "nul", "prn"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
@@ -75,41 +107,97 @@ def problem_with_slug(slug: str) -> str | None:
     return None if problem and "standard library" in problem else problem
 
 
+def problem_with_package(package: str) -> str | None:
+    """Return why a name cannot be that of the package, or None."""
+    if package in PROJECT_FOLDERS:
+        return "is the name of another folder of the project"
+    return problem_with_name(package)
+
+
+def problem_with_migrations(directory: str, package: str) -> str | None:
+    """Return why a folder cannot be that of the migrations, or None."""
+    beside = "/" not in directory
+    folder = directory if beside else directory.removeprefix(f"src/{package}/")
+    if folder in (PROJECT_FOLDERS | {package} if beside else PACKAGE_MODULES):
+        return "is the name of another folder of the project"
+    if "/" in folder:
+        return f"must be the name of a folder, or of one below src/{package}"
+    return problem_with_name(folder)
+
+
+def has_code(text: str) -> bool:
+    """Return whether Cookiecutter would take a text for a template."""
+    return any(sign in text for sign in CODE)
+
+
 def problem_with_text(text: str) -> str | None:
     """Return why a text cannot stand in the files of the project, or None."""
+    if has_code(text):
+        return f"must be without {', '.join(CODE)}, which Cookiecutter takes for code"
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
         return "must be one line without control characters"
+    if "\ufffe" in text or "\uffff" in text:
+        return "must be without the characters U+FFFE and U+FFFF, which are none"
     return None
 
 
-def problems() -> list[str]:
-    """Return one sentence for each answer that cannot work."""
+def problem_with_email(email: str) -> str | None:
+    """Return why a text cannot be an e-mail address, or None."""
+    if not re.fullmatch(r"[^\s@\"\\<>]+@[^\s@\"\\<>]+", email):
+        return "is not an e-mail address"
+    return problem_with_text(email)
+
+
+def similar(name: str, problem_with: Callable[[str], str | None], joiner: str) -> str | None:
+    """Return a name that works and resembles the given one, or None."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+    base = joiner.join(re.findall("[a-z0-9]+", plain))[: LONGEST_NAME - 4].strip(joiner)
+    candidates = (base, f"{base}{joiner}app", f"app{joiner}{base}")
+    return next((name for name in candidates if base and not problem_with(name)), None)
+
+
+def problems(answers: dict[str, str], asked: dict[str, str], folder: Path) -> list[str]:
+    """Return one sentence for each answer that cannot work.
+
+    :param asked: the answers as they were before Cookiecutter rendered them.
+    :param folder: where the project would be written.
+    """
     found = []
 
-    def refuse(question: str, problem: str | None, suggestion: str) -> None:
+    def refuse(question: str, problem: str | None, way_out: str) -> None:
         if problem:
-            found.append(f"{question} {ANSWERS[question]!r} {problem}: {suggestion}")
+            found.append(f"{question} {answers[question]!r} {problem}: {way_out}.")
 
-    package, migrations = ANSWERS["package_name"], ANSWERS["migrations_directory"]
-    refuse("project_slug", problem_with_slug(ANSWERS["project_slug"]), "try 'my-shop'.")
-    problem = problem_with_name(package)
-    if package in PROJECT_FOLDERS:
-        problem = "is the name of another folder of the project"
-    refuse("package_name", problem, "try 'my_shop'.")
-    problem = problem_with_name(migrations)
-    if migrations in PROJECT_FOLDERS | {package}:
-        problem = "is the name of another folder of the project"
-    refuse("migrations_directory", problem, "try 'migrations'.")
+    package, slug = answers["package_name"], answers["__asked_slug"]
+    answers = answers | {"project_slug": slug}
+
+    def problem_with_directory(directory: str) -> str | None:
+        return problem_with_migrations(directory, package)
+
+    suggestion = similar(slug, problem_with_slug, "-") or "my-shop"
+    refuse("project_slug", problem_with_slug(slug), f"try {suggestion!r}")
+    suggestion = similar(package, problem_with_package, "_") or "my_shop"
+    refuse("package_name", problem_with_package(package), f"try {suggestion!r}")
+    migrations = answers["migrations_directory"]
+    suggestion = similar(migrations.rpartition("/")[2], problem_with_directory, "_") or "migrations"
+    refuse("migrations_directory", problem_with_directory(migrations), f"try {suggestion!r}")
     for question in ("project_name", "description", "author_name"):
-        refuse(question, problem_with_text(ANSWERS[question]), "write it without.")
-    if not re.fullmatch(r"[^\s@\"\\<>]+@[^\s@\"\\<>]+", ANSWERS["author_email"]):
-        refuse("author_email", "is not an e-mail address", "try 'you@example.com'.")
-    if "%" in str(Path.cwd()):
+        refuse(question, problem_with_text(answers[question]), "write it without")
+    email = answers["author_email"]
+    refuse("author_email", problem_with_email(email), "try 'you@example.com'")
+    for question, answer in asked.items():
+        if has_code(str(answer)) and answer not in DEFAULTS and answer != answers[question]:
+            answers[question] = answer
+            refuse(question, problem_with_text(answer), "write it without")
+    if "%" in str(folder):
         # Alembic reads %(here)s in alembic.ini, where another % has a meaning of its own.
-        found.append(f"The folder {Path.cwd().parent} has a % in its path: choose another one.")
+        found.append(f"The folder {folder.parent} has a % in its path: choose another one.")
+    if has_code(str(folder)):
+        found.append(f"The folder {folder.parent} has code in its path: choose another one.")
     return found
 
 
-if found := problems():
+if __name__ == "__main__" and (found := problems(ANSWERS, ASKED, Path.cwd())):
     print("\nNothing was generated:", *found, sep="\n  ", file=sys.stderr)
+    print("\nWhat follows is how Cookiecutter reports that.", file=sys.stderr)
     sys.exit(1)

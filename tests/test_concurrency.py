@@ -56,7 +56,7 @@ def test_eight_processes_apply_each_revision_once(
         assert query(url, "SELECT count(*) FROM extra") == [(1,)]
 
 
-@pytest.mark.rounds
+@pytest.mark.slow
 @pytest.mark.parametrize("processes", [2, 8, 16, 32])
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_processes_apply_each_revision_once_in_ten_rounds(

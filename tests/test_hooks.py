@@ -159,7 +159,7 @@ REVISION = (
     f"{MIGRATIONS}/versions/"
     "{{ '2026_11_23_0900-4f1c2a7be930_create_example_tables.py' if cookiecutter.example_models }}"
 )
-MODELS = f"{PROJECT}/src/{{{{cookiecutter.package_name}}}}/models"
+MODELS = f"{PROJECT}/{{{{cookiecutter.__package_directory}}}}/models"
 EXAMPLE = f"{MODELS}/{{{{ 'example.py' if cookiecutter.example_models }}}}"
 
 
@@ -230,7 +230,7 @@ def test_a_broken_promise_is_named_and_nothing_is_left(
 
 BROKEN_STRUCTURE: dict[str, tuple[Callable[[Path], None], str]] = {
     "wrong_script_location": (
-        lambda t: edit(t / PROJECT / "alembic.ini", "location = {{ cookiecutter.migrations_directory }}:", "location = elsewhere:"),
+        lambda t: edit(t / PROJECT / "alembic.ini", "location = {{ cookiecutter.__migrations_package }}:", "location = elsewhere:"),
         "elsewhere, where README.md is missing",
     ),
     "missing_env": (
@@ -280,6 +280,9 @@ def test_a_broken_structure_is_found_without_any_package(
         ("migrations_directory", "alembic", "the project itself needs"),
         ("migrations_directory", "../evil", "must be lower-case ASCII"),
         ("migrations_directory", "src", "another folder of the project"),
+        ("migrations_directory", "src/my_shop/models", "another folder of the project"),
+        ("migrations_directory", "src/other/migrations", "must be lower-case ASCII"),
+        ("migrations_directory", "src/my_shop/a/b", "must be lower-case ASCII"),
         ("project_slug", "My Shop", "must be lower-case ASCII"),
         ("project_slug", "-rf", "must be lower-case ASCII"),
         ("project_slug", "pytest", "the project itself needs"),

@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError
 
 from {{ cookiecutter.package_name }}.settings import ROOT, database_url
 
-from {{ cookiecutter.migrations_directory }}.connection import synchronous
+from {{ cookiecutter.__migrations_package }}.connection import synchronous
 
 # PostgreSQL wants to be connected to some database while another is made.
 MAINTENANCE_DATABASE = {"postgresql": "postgres"}

@@ -55,7 +55,7 @@ from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
 log = logging.getLogger("alembic.autogenerate.compare")
-rules = Plugin("{{ cookiecutter.migrations_directory }}.review")
+rules = Plugin("{{ cookiecutter.__migrations_package }}.review")
 
 
 def options(metadata: MetaData) -> dict[str, Any]:
