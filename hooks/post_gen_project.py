@@ -71,7 +71,9 @@ def check_structure() -> None:
             sys.exit(f"FAILED: {path.name} cannot be read: {error}.")
     ini = configparser.ConfigParser({"here": str(PROJECT).replace("%", "%%")})
     ini.read(PROJECT / "alembic.ini", encoding="utf-8")
-    for section in ("main", "analytics") if COOKIECUTTER["databases"] == "several" else ("alembic",):
+    for section in (
+        ("main", "analytics") if COOKIECUTTER["databases"] == "several" else ("alembic",)
+    ):
         package = ini.get(section, "script_location", fallback="?").rstrip(":")
         versions = ini.get(section, "version_locations", fallback="versions")
         roots = ini.get(section, "prepend_sys_path", fallback="").split("\n")

@@ -8,13 +8,14 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from allpairspy import AllPairs
 from cookiecutter.main import cookiecutter
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
@@ -38,18 +39,31 @@ DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mys
 NewDatabase = Callable[[str], URL]
 Answers = dict[str, str | bool]
 
+# Where the database of a project is, or each of its databases by name.
+Urls = URL | Mapping[str, URL] | None
 
-def combinations() -> list[Answers]:
-    """Return every combination of the answers that the template offers to choose from."""
-    choices = {
+
+def choices() -> dict[str, list[Any]]:
+    """Return the questions that decide which files there are, with their answers."""
+    return {
         question: answers if isinstance(answers, list) else [True, False]
         for question, answers in QUESTIONS.items()
         if not question.startswith("_") and question != "set_up_now"
         if isinstance(answers, list | bool)
     }
+
+
+def combinations() -> list[Answers]:
+    """Return every combination of the answers that the template offers to choose from."""
     return [
-        dict(zip(choices, answers, strict=True)) for answers in itertools.product(*choices.values())
+        dict(zip(choices(), answers, strict=True))
+        for answers in itertools.product(*choices().values())
     ]
+
+
+def sample() -> list[Answers]:
+    """Return a few combinations in which each two answers meet; most faults need only two."""
+    return [dict(zip(choices(), answers, strict=True)) for answers in AllPairs(choices().values())]
 
 
 def name_of(answers: Answers) -> str:
@@ -79,7 +93,21 @@ class Project:
 
     @property
     def versions(self) -> Path:
-        return self.path / "migrations" / "versions"
+        """The folder of the revisions, of the first database if each has its own."""
+        folder = "main" if self.answers.get("databases") == "several" else "versions"
+        return self.path / "migrations" / folder
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its databases; the only one of most projects has none."""
+        return [] if self.answers.get("databases", "one") == "one" else ["main", "analytics"]
+
+    @property
+    def histories(self) -> list[list[str]]:
+        """What to say to alembic to choose a history: ``--name main``, or nothing."""
+        if self.answers.get("databases") == "several":
+            return [["--name", name] for name in self.names]
+        return [[]]
 
     def read(self, name: str) -> str:
         return (self.path / name).read_text(encoding="utf-8")
@@ -106,14 +134,16 @@ class Project:
         )
         return path
 
-    def environment(self, url: URL | None = None) -> dict[str, str]:
+    def environment(self, url: Urls = None) -> dict[str, str]:
         """Return the environment in which the owner of the project runs a command."""
         environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
-        if url is not None:
-            environment["DATABASE_URL"] = url.render_as_string(hide_password=False)
+        urls = {"": url} if isinstance(url, URL) else url or {}
+        for name, one in urls.items():
+            variable = f"{name.upper()}_DATABASE_URL".removeprefix("_")
+            environment[variable] = one.render_as_string(hide_password=False)
         return environment
 
-    def start(self, *arguments: str, url: URL | None = None) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, url: Urls = None) -> subprocess.Popen[str]:
         """Start a module of this Python in the project's folder, and do not wait for it."""
         return subprocess.Popen(
             [sys.executable, "-m", *arguments],
@@ -124,7 +154,7 @@ class Project:
             text=True,
         )
 
-    def run(self, *arguments: str, url: URL | None = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, url: Urls = None) -> subprocess.CompletedProcess[str]:
         """Run a module of this Python in the project's folder: ``run("alembic", "check")``."""
         return subprocess.run(
             [sys.executable, "-m", *arguments],
@@ -135,7 +165,7 @@ class Project:
             check=False,
         )
 
-    def succeed(self, *arguments: str, url: URL | None = None) -> str:
+    def succeed(self, *arguments: str, url: Urls = None) -> str:
         """Run a module and return what it printed on standard output.
 
         :raises AssertionError: when it did not exit with 0.
@@ -194,12 +224,19 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Bake:
 
 @pytest.fixture(
     params=[
-        pytest.param(answers, id=name_of(answers), marks=pytest.mark.xdist_group(name_of(answers)))
+        pytest.param(
+            answers,
+            id=name_of(answers),
+            marks=[
+                pytest.mark.xdist_group(name_of(answers)),
+                *([] if answers in sample() else [pytest.mark.slow]),
+            ],
+        )
         for answers in combinations()
     ]
 )
 def project(request: pytest.FixtureRequest, baked: Bake) -> Project:
-    """Each combination in turn, generated once, to be read and not changed."""
+    """A sample of the combinations, or each one with ``-m slow``; to be read and not changed."""
     return baked(**request.param)
 
 
@@ -260,3 +297,14 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[str], URL]]:
     yield make
     for kind, name in made:
         run_on_server(kind, f"DROP DATABASE IF EXISTS {name}")
+
+
+@pytest.fixture
+def new_databases(new_database: NewDatabase) -> Callable[[Project], Urls]:
+    """A function that makes the empty databases that a project needs."""
+
+    def make(project: Project) -> Urls:
+        kind = str(project.answers["database"])
+        return {name: new_database(kind) for name in project.names} or new_database(kind)
+
+    return make

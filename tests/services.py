@@ -169,14 +169,16 @@ def galera_node(folder: Path, provider: Path, group_port: int, others: str) -> I
         capture_output=True,
     )
     url = URL.create("mysql", "root", host="127.0.0.1", port=port, database="mysql")
+    options_of_provider = (
+        f"gmcast.listen_addr=tcp://127.0.0.1:{group_port};ist.recv_addr=127.0.0.1:{free_port()}"
+    )
     command = [
         program, *options, f"--port={port}", "--bind-address=127.0.0.1", f"--socket={data}/socket",
         f"--pid-file={data}/pid", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
         "--wsrep-on=ON", f"--wsrep-provider={provider}",
         f"--wsrep-cluster-address=gcomm://{others}", "--wsrep-node-address=127.0.0.1",
         "--wsrep-sst-method=rsync", f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
-        f"--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:{group_port};"
-        f"ist.recv_addr=127.0.0.1:{free_port()}",
+        f"--wsrep-provider-options={options_of_provider}",
     ]  # fmt: skip
     log = folder / f"galera-{group_port}.log"
     with running(command, "mysql", log):

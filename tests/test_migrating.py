@@ -1,29 +1,26 @@
 """Promises about migrating, on real databases."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Bake, NewDatabase, Project, combinations, name_of, with_driver
+from conftest import Bake, NewDatabase, Project, Urls, combinations, name_of, with_driver
 
 
 def test_upgrade_check_downgrade_and_upgrade_again(
-    project: Project, new_database: NewDatabase
+    project: Project, new_databases: Callable[[Project], Urls]
 ) -> None:
-    url = new_database(str(project.answers["database"]))
-    for command in (
-        ["upgrade", "head"],
-        ["check"],
-        ["downgrade", "base"],
-        ["upgrade", "head"],
-        ["check"],
-    ):
-        project.succeed("alembic", *command, url=url)
+    urls = new_databases(project)
+    for history in project.histories:
+        for command in ("upgrade head", "check", "downgrade base", "upgrade head", "check"):
+            project.succeed("alembic", *history, *command.split(), url=urls)
 
 
-def test_its_own_tests_pass(project: Project, new_database: NewDatabase) -> None:
-    url = new_database(str(project.answers["database"]))
-    output = project.succeed("pytest", "-p", "no:cacheprovider", "-p", "asyncio", url=url)
+def test_its_own_tests_pass(project: Project, new_databases: Callable[[Project], Urls]) -> None:
+    output = project.succeed(
+        "pytest", "-p", "no:cacheprovider", "-p", "asyncio", url=new_databases(project)
+    )
     assert "skipped" not in output
 
 

@@ -37,7 +37,7 @@ EnvironmentContext.__exit__ = end_in_turn  # type: ignore[method-assign]
 
 def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Say what ended the command line, before env.py could."""
-    from {{ cookiecutter.migrations_directory }} import errors
+    from {{ cookiecutter.__migrations_package }} import errors
 
     if not errors.explain_uncaught(error):
         sys.__excepthook__(kind, error, trace)

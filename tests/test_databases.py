@@ -1,0 +1,427 @@
+"""Promises about projects with several databases."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from services import PostgreSQL, postgresql
+from sqlalchemy import URL
+
+KINDS = ["sqlite", "postgresql", "mysql"]
+MAIN = {"customers", "products", "orders", "order_products"}
+ANALYTICS = {"visits"}
+FIRST = "4f1c2a7be930"
+
+Databases = dict[str, URL]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def databases(kind: str, new_database: NewDatabase) -> Databases:
+    return {name: with_driver(new_database(kind)) for name in ("main", "analytics")}
+
+
+@pytest.fixture
+def several(bake: Bake, kind: str) -> Project:
+    """A project whose databases have histories of their own."""
+    return bake(database=kind, databases="several")
+
+
+@pytest.fixture
+def shared(bake: Bake, kind: str) -> Project:
+    """A project whose databases share one history."""
+    return bake(database=kind, databases="shared_history")
+
+
+def revisions(url: URL) -> list[str]:
+    return [revision for (revision,) in query(url, "SELECT version_num FROM alembic_version")]
+
+
+# Several databases, each with a history of its own
+
+
+@pytest.mark.parametrize(
+    "command", ["upgrade head", "heads", "history", "current", "revision -m x"]
+)
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_forgotten_name_is_explained(several: Project, kind: str, command: str) -> None:
+    before = several.files
+    run = several.run("alembic", *command.split())
+    assert run.returncode != 0
+    assert run.stdout + run.stderr == "FAILED: Which database? Add --name: main, analytics\n"
+    assert several.files == before
+
+
+def test_each_database_has_a_history_of_its_own(several: Project, databases: Databases) -> None:
+    several.succeed("alembic", "--name", "main", "upgrade", "head", url=databases)
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == set()
+    several.succeed("alembic", "--name", "analytics", "upgrade", "head", url=databases)
+    assert tables_of(databases["analytics"]) == ANALYTICS
+    several.succeed("alembic", "--name", "main", "downgrade", "base", url=databases)
+    assert tables_of(databases["main"]) == set()
+    assert tables_of(databases["analytics"]) == ANALYTICS
+
+
+def test_autogenerate_writes_into_the_history_of_its_database(
+    several: Project, databases: Databases
+) -> None:
+    several.succeed("alembic", "--name", "main", "upgrade", "head", url=databases)
+    several.succeed("alembic", "--name", "analytics", "upgrade", "head", url=databases)
+    add_column_to_visits(several)
+    several.succeed("alembic", "--name", "main", "check", url=databases)
+    check = several.run("alembic", "--name", "analytics", "check", url=databases)
+    assert "Detected added column 'visits.seconds'" in check.stderr
+    assert "alembic --name analytics revision --autogenerate" in check.stderr
+    several.succeed(
+        "alembic", "--name", "analytics", "revision", "--autogenerate", "-m", "seconds",
+        url=databases,
+    )  # fmt: skip
+    (revision,) = several.path.glob("migrations/*/*_seconds.py")
+    assert revision.parent.name == "analytics"
+    several.succeed("alembic", "--name", "analytics", "upgrade", "head", url=databases)
+    several.succeed("alembic", "--name", "analytics", "check", url=databases)
+
+
+def add_column_to_visits(project: Project) -> None:
+    project.replace(
+        "src/my_shop/models/analytics/example.py",
+        "    page: Mapped[str]\n",
+        "    page: Mapped[str]\n    seconds: Mapped[int | None]\n",
+    )
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_messages_name_the_command_and_the_variable_of_their_database(
+    several: Project, databases: Databases
+) -> None:
+    run = several.run("alembic", "--name", "analytics", "check", url=databases)
+    assert "up to date with: alembic --name analytics upgrade head" in run.stderr
+    (several.path / ".env").write_text("ANALYTICS_DATABASE_URL=nonsense\n")
+    run = several.run("alembic", "--name", "analytics", "upgrade", "head")
+    assert "FAILED: ANALYTICS_DATABASE_URL is not a URL" in run.stderr
+    several.succeed("alembic", "--name", "main", "upgrade", "head")
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_x_url_is_that_of_the_named_database(
+    several: Project, databases: Databases, new_database: NewDatabase
+) -> None:
+    other = new_database("sqlite")
+    several.succeed(
+        "alembic", "--name", "analytics", "-x", f"url={other}", "upgrade", "head", url=databases
+    )
+    assert tables_of(other) == ANALYTICS
+    assert tables_of(databases["analytics"]) == set()
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_program_names_the_database_as_the_section_of_its_config(
+    several: Project, databases: Databases
+) -> None:
+    program = (
+        "import sys\n"
+        "from alembic import command\n"
+        "from alembic.config import Config\n"
+        "config = Config('alembic.ini', ini_section='analytics')\n"
+        "config.set_main_option('sqlalchemy.url', sys.argv[1])\n"
+        "command.upgrade(config, 'head')\n"
+    )
+    (several.path / "program.py").write_text(program)
+    several.succeed("program", str(databases["analytics"]))
+    assert tables_of(databases["analytics"]) == ANALYTICS
+
+
+# One history for all databases
+
+
+def test_one_command_upgrades_and_downgrades_all(shared: Project, databases: Databases) -> None:
+    shared.succeed("alembic", "upgrade", "head", url=databases)
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == ANALYTICS
+    assert shared.succeed("alembic", "current", url=databases) == f"{FIRST} (head)\n" * 2
+    shared.succeed("alembic", "current", "--check-heads", url=databases)
+    shared.succeed("alembic", "check", url=databases)
+    shared.succeed("alembic", "downgrade", "base", url=databases)
+    assert tables_of(databases["main"]) == tables_of(databases["analytics"]) == set()
+
+
+def add_shared_revision(project: Project, main: str, analytics: str) -> Path:
+    """Write a revision with these bodies on top of the first one."""
+    path = project.add_revision("next", "pass")
+    start = path.read_text().partition("def upgrade")[0]
+    first = next(project.versions.glob("*_create_example_tables.py")).read_text()
+    dispatch = first[first.index("def upgrade(") : first.index("def upgrade_main(")]
+    path.write_text(
+        f"{start}{dispatch}def upgrade_main() -> None:\n    {main}\n\n\n"
+        f"def upgrade_analytics() -> None:\n    {analytics}\n"
+    )
+    return path
+
+
+CREATE = "op.create_table('more', sa.Column('id', sa.Integer()))"
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
+@pytest.mark.parametrize("failing", ["main", "analytics"])
+def test_a_failure_in_one_database_leaves_none_changed(
+    shared: Project, databases: Databases, failing: str
+) -> None:
+    bodies = {name: CREATE for name in databases} | {failing: "op.execute('nonsense')"}
+    revision = add_shared_revision(shared, bodies["main"], bodies["analytics"])
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert run.returncode == 1
+    assert f"FAILED: {revision.name}, line " in run.stderr
+    assert f", database {failing}: " in run.stderr
+    assert tables_of(databases["main"]) == tables_of(databases["analytics"]) == set()
+    revision.write_text(revision.read_text().replace("nonsense", "SELECT 1"))
+    shared.succeed("alembic", "upgrade", "head", url=databases)
+    assert revisions(databases["main"]) == revisions(databases["analytics"]) == ["next"]
+
+
+@pytest.mark.parametrize("kind", ["mysql"], indirect=True)
+def test_on_mysql_an_upgrade_goes_on_where_each_database_stands(
+    shared: Project, databases: Databases
+) -> None:
+    revision = add_shared_revision(shared, "op.execute('nonsense')", CREATE)
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert "mysql cannot roll back CREATE, ALTER and DROP" in run.stderr
+    assert revisions(databases["main"]) == [FIRST]
+    assert revisions(databases["analytics"]) == ["next"]
+    revision.write_text(revision.read_text().replace("nonsense", "SELECT 1"))
+    shared.succeed("alembic", "upgrade", "head", url=databases)
+    assert revisions(databases["main"]) == revisions(databases["analytics"]) == ["next"]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
+def test_it_is_said_that_the_databases_commit_one_after_the_other(
+    shared: Project, databases: Databases
+) -> None:
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert "Committing analytics and main one right after the other" in run.stderr
+    assert "Committing" not in shared.run("alembic", "upgrade", "head", url=databases).stderr
+
+
+def test_eight_processes_upgrade_all_databases_once(shared: Project, databases: Databases) -> None:
+    add_shared_revision(shared, CREATE, CREATE)
+    processes = [shared.start("alembic", "upgrade", "head", url=databases) for _ in range(8)]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    assert "".join(outputs).count("Running upgrade") == 4
+
+
+@pytest.fixture
+def two_phase(new_database: NewDatabase) -> Iterator[tuple[PostgreSQL, Databases]]:
+    """A PostgreSQL that can prepare transactions, with two databases."""
+    with postgresql(max_prepared_transactions="10") as server:
+        for name in ("main", "analytics"):
+            query_outside_of_a_transaction(server.url, f"CREATE DATABASE {name}")
+        yield (
+            server,
+            {name: with_driver(server.url).set(database=name) for name in ("main", "analytics")},
+        )
+
+
+def query_outside_of_a_transaction(url: URL, statement: str) -> None:
+    subprocess.run(
+        ["psql", "-q", url.render_as_string(hide_password=False), "-c", statement], check=True
+    )
+
+
+TwoPhase = tuple[PostgreSQL, Databases]
+PREPARED = "SELECT gid FROM pg_prepared_xacts ORDER BY gid"
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_postgresql_commits_all_databases_in_two_phases(
+    shared: Project, two_phase: TwoPhase
+) -> None:
+    server, databases = two_phase
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert run.returncode == 0, run.stderr
+    assert "Committing analytics and main in two phases" in run.stderr
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == ANALYTICS
+    assert query(server.url, PREPARED) == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+def test_a_database_that_cannot_commit_leaves_none_changed(
+    shared: Project, two_phase: TwoPhase
+) -> None:
+    server, databases = two_phase
+    # What a deferred constraint refuses, it refuses only at the end of the transaction.
+    add_shared_revision(
+        shared,
+        'op.execute("ALTER TABLE orders ALTER CONSTRAINT fk_orders_customer_id DEFERRABLE '
+        "INITIALLY DEFERRED\"), op.execute('INSERT INTO orders (customer_id) VALUES (7)')",
+        CREATE,
+    )
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert run.returncode == 1
+    assert "fk_orders_customer_id" in run.stderr
+    assert tables_of(databases["main"]) == tables_of(databases["analytics"]) == set()
+    assert query(server.url, PREPARED) == []
+
+
+@pytest.mark.parametrize("kind", ["postgresql"], indirect=True)
+@pytest.mark.parametrize(
+    ("line", "database", "said", "revisions_left_to_run"),
+    [
+        ("            prepared.append(connection)\n", "analytics", "Rollback", 2),
+        ("        other.execute(text(", "analytics", "Commit", 0),
+        ("        other.execute(text(", "main", "Commit", 0),
+    ],
+    ids=["one_is_prepared", "all_are_prepared", "one_is_committed"],
+)
+def test_what_a_killed_migration_left_prepared_is_finished_by_the_next_one(
+    shared: Project,
+    two_phase: TwoPhase,
+    tmp_path: Path,
+    line: str,
+    database: str,
+    said: str,
+    revisions_left_to_run: int,
+) -> None:
+    server, databases = two_phase
+    code = shared.read("migrations/together.py")
+    stop = (
+        f"if connection.engine.url.database == {database!r}:\n"
+        f"    import pathlib, time\n"
+        f"    pathlib.Path({str(tmp_path / 'stopped')!r}).touch()\n"
+        f"    time.sleep(600)\n"
+    )
+    indentation = " " * (len(line) - len(line.lstrip()))
+    shared.replace("migrations/together.py", line, textwrap.indent(stop, indentation) + line)
+    process = shared.start("alembic", "upgrade", "head", url=databases)
+    wait_until((tmp_path / "stopped").exists, "the migration has stopped in the middle")
+    os.kill(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert query(server.url, PREPARED) != []
+
+    (shared.path / "migrations" / "together.py").write_text(code)
+    run = shared.run("alembic", "upgrade", "head", url=databases)
+    assert run.returncode == 0, run.stderr
+    assert f"{said} of what a migration had left prepared" in run.stderr
+    assert run.stderr.count("Running upgrade") == revisions_left_to_run
+    assert query(server.url, PREPARED) == []
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == ANALYTICS
+
+
+# Offline, and from programs
+
+
+def test_a_script_has_a_section_for_each_database(
+    shared: Project, databases: Databases, tmp_path: Path
+) -> None:
+    before = shared.files
+    script = shared.succeed("alembic", "upgrade", "head", "--sql", url=databases)
+    main, analytics = script.split("-- Database analytics\n")
+    assert main.startswith("-- Database main\n")
+    assert "CREATE TABLE customers" in main
+    assert "visits" not in main
+    assert "CREATE TABLE visits" in analytics
+    assert "customers" not in analytics
+    assert shared.files == before
+    only = shared.succeed(
+        "alembic", "-x", "database=analytics", "upgrade", "head", "--sql", url=databases
+    )
+    assert only == "-- Database analytics\n" + analytics
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_program_passes_a_connection_for_each_database(
+    shared: Project, databases: Databases
+) -> None:
+    (shared.path / "program.py").write_text(
+        "import sys\n"
+        "from alembic import command\n"
+        "from alembic.config import Config\n"
+        "from sqlalchemy import create_engine\n"
+        "names = ('main', 'analytics')\n"
+        "connections = {n: create_engine(u).connect() for n, u in zip(names, sys.argv[1:])}\n"
+        "command.upgrade(Config('alembic.ini', attributes={'connections': connections}), 'head')\n"
+    )
+    shared.succeed("program", *map(str, databases.values()))
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == ANALYTICS
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_program_sets_a_url_in_the_section_of_each_database(
+    shared: Project, databases: Databases
+) -> None:
+    (shared.path / "program.py").write_text(
+        "import sys\n"
+        "from alembic import command\n"
+        "from alembic.config import Config\n"
+        "config = Config('alembic.ini')\n"
+        "config.set_section_option('main', 'sqlalchemy.url', sys.argv[1])\n"
+        "config.set_section_option('analytics', 'sqlalchemy.url', sys.argv[2])\n"
+        "command.upgrade(config, 'head')\n"
+    )
+    shared.succeed("program", *map(str, databases.values()))
+    assert tables_of(databases["main"]) == MAIN
+    assert tables_of(databases["analytics"]) == ANALYTICS
+
+
+# Models, and which database they belong to
+
+
+@pytest.fixture(params=["several", "shared_history"])
+def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
+    """A project with several databases, of either kind."""
+    return bake(databases=request.param)
+
+
+def test_a_model_with_the_base_of_another_database_is_named(project: Project) -> None:
+    project.replace(
+        "src/my_shop/models/analytics/example.py",
+        "from my_shop.models.analytics import Base",
+        "from my_shop.models.main import Base",
+    )
+    run = project.run("alembic", *project.histories[0], "check")
+    assert run.returncode == 1
+    assert run.stderr == (
+        "FAILED: The model Visit of my_shop.models.analytics.example has the Base of the database "
+        "'main': give it the Base of its own folder, or move it to my_shop.models.main.\n"
+    )
+
+
+def test_a_database_without_models_is_named(project: Project) -> None:
+    project.replace("src/my_shop/settings.py", '"analytics")', '"analytics", "billing")')
+    run = project.run("alembic", *project.histories[0], "check")
+    assert run.returncode == 1
+    assert run.stderr.startswith("FAILED: The database 'billing' of settings.py has no models")
+    assert len(run.stderr.splitlines()) == 1
+
+
+def test_one_session_stores_each_model_in_its_database(
+    project: Project, new_database: NewDatabase
+) -> None:
+    databases = {name: with_driver(new_database("sqlite")) for name in project.names}
+    for history in project.histories:
+        project.succeed("alembic", *history, "upgrade", "head", url=databases)
+    (project.path / "program.py").write_text(
+        "from my_shop.database import Session\n"
+        "from my_shop.models.analytics.example import Visit\n"
+        "from my_shop.models.main.example import Customer\n"
+        "with Session.begin() as session:\n"
+        "    session.add(Customer(name='Ada', email='ada@example.com'))\n"
+        "    session.add(Visit(page='/'))\n"
+    )
+    environment = {**project.environment(databases), "PYTHONPATH": str(project.path / "src")}
+    subprocess.run([sys.executable, "program.py"], cwd=project.path, env=environment, check=True)
+    assert query(databases["main"], "SELECT name FROM customers") == [("Ada",)]
+    assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
