@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -169,11 +170,17 @@ def install(folder: Path, python: str, *packages: str) -> Path:
     """Make an environment with packages, and return its Cookiecutter."""
     environment = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
     for command in (
-        ["venv", "--quiet", "--python", python, folder],
+        ["venv", "--quiet", "--python", interpreter(python), folder],
         ["pip", "install", "--quiet", "--python", folder, *packages],
     ):
         subprocess.run([UV, *command], env=environment, check=True)
     return folder / "bin" / "cookiecutter"
+
+
+def interpreter(version: str) -> str:
+    """Return a Python that pyenv has, which uv does not find, or else what uv finds or loads."""
+    versions = Path.home() / ".pyenv" / "versions"
+    return next(map(str, versions.glob(f"{version}.*/bin/python{version}")), version)
 
 
 PROOF_PACKAGES = ["alembic[tz]", "sqlalchemy", "python-dotenv", "pytest"]
@@ -223,8 +230,7 @@ def test_uv_beside_cookiecutter_installs_and_proves_the_project(
 ) -> None:
     cookiecutter = install(tmp_path / "venv", python, "cookiecutter")
     give_uv(machine)
-    machine |= {"UV_PYTHON": python, "UV_PYTHON_PREFERENCE": "only-system"}
-    machine["PATH"] += os.pathsep + os.path.dirname(os.path.realpath(tmp_path / "venv/bin/python"))
+    machine |= {"UV_PYTHON": interpreter(python)}
     run = generate(machine, cookiecutter, folder=tmp_path / ODD_FOLDER)
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("kept") == PROMISES, run.stdout
@@ -264,27 +270,35 @@ def test_without_network_and_cache_says_so_and_leaves_no_half_an_environment(
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="only root can be another person")
 def test_somebody_with_a_home_that_is_read_only_installs_and_proves_the_project(
-    machine: dict[str, str], tmp_path: Path
+    machine: dict[str, str],
 ) -> None:
-    cookiecutter = install(tmp_path / "venv", "/usr/bin/python3", "cookiecutter")
-    give_uv(machine)
-    theirs, template = tmp_path / "theirs", tmp_path / "template"
-    shutil.copytree(TEMPLATE, template, ignore=shutil.ignore_patterns(".git", ".venv*", ".*_cache"))
-    theirs.mkdir()
-    shutil.chown(theirs, "nobody")
-    for folder in (tmp_path, *tmp_path.parents[:-2]):
-        folder.chmod(0o755)
-    settings = theirs / "settings.yaml"
-    settings.write_text(f"replay_dir: {theirs}/replay\ncookiecutters_dir: {theirs}/templates\n")
-    machine |= {"COOKIECUTTER_CONFIG": str(settings), "UV_PYTHON": "/usr/bin/python3"}
-    run = subprocess.run(
-        ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", cookiecutter]
-        + ["--no-input", "-o", theirs / "out", template],
-        env=machine,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout + run.stderr
-    assert run.stdout.count("kept") == PROMISES, run.stdout
-    assert list(Path(machine["HOME"]).iterdir()) == []
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        place.chmod(0o755)
+        tools, home, theirs, template = (place / name for name in ("bin", "home", "their", "copy"))
+        cookiecutter = install(place / "venv", "/usr/bin/python3", "cookiecutter")
+        for folder in (tools, home, theirs):
+            folder.mkdir()
+        shutil.copy(UV, tools)
+        ignored = shutil.ignore_patterns(".git", ".venv*", ".*_cache")
+        shutil.copytree(TEMPLATE, template, ignore=ignored)
+        shutil.chown(theirs, "nobody")
+        settings = theirs / "settings.yaml"
+        settings.write_text(f"replay_dir: {theirs}/replay\ncookiecutters_dir: {theirs}/clones\n")
+        machine |= {
+            "HOME": str(home),
+            "PATH": f"{tools}{os.pathsep}/usr/bin",
+            "COOKIECUTTER_CONFIG": str(settings),
+            "UV_PYTHON": "/usr/bin/python3",
+        }
+        run = subprocess.run(
+            ["setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", cookiecutter]
+            + ["--no-input", "-o", theirs / "out", template],
+            env=machine,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        assert run.stdout.count("kept") == PROMISES, run.stdout
+        assert list(home.iterdir()) == []
