@@ -5,7 +5,6 @@ A promise that is not kept ends with exit status 1, and Cookiecutter removes the
 
 import ast
 import configparser
-import importlib.util
 import json
 import os
 import re
@@ -14,12 +13,19 @@ import subprocess
 import sys
 import tempfile
 import tomllib
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from xml.etree import ElementTree
 
 COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
 PROJECT = Path.cwd()
 PROOF = "tests/test_migrations.py"
+
+# Left by pre_gen_project.py in a folder that was not there before.
+NEW = PROJECT / ".new"
+
+# Cruft compares a project with new ones that it makes for a moment: they are not installed.
+MADE_BY_CRUFT = "_commit" in COOKIECUTTER
 
 # Folders that are not from the template, in a project that was there before.
 FOREIGN_FOLDERS = {".git", ".tox", ".venv", "node_modules", "venv"}
@@ -33,10 +39,26 @@ ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in FOR
 
 
 def main() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal may lack letters that are in a path or in a message of the database.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    is_new = NEW.exists()
+    NEW.unlink(missing_ok=True)
+    try:
+        check_set_up_and_prove()
+    except KeyboardInterrupt:
+        if not is_new:
+            sys.exit("\nInterrupted: the files are written, the migrations are not proven.")
+        os.chdir(PROJECT.parent)
+        shutil.rmtree(PROJECT)
+        sys.exit("\nInterrupted: nothing is left of the project.")
+
+
+def check_set_up_and_prove() -> None:
     remove_unwanted_folders()
     check_structure()
     proven = False
-    if COOKIECUTTER["set_up_now"]:
+    if COOKIECUTTER["set_up_now"] and not MADE_BY_CRUFT:
         command, problem = set_up()
         if command:
             proven = prove(command)
@@ -84,15 +106,24 @@ def check_structure() -> None:
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
-    """Run a command in the project, and keep what it prints."""
-    return subprocess.run(
+    """Run a command in the project, and keep what it prints.
+
+    When it is interrupted it may tidy up first, as the tests do with their databases.
+    """
+    with subprocess.Popen(
         command,
-        check=False,
         env=ENVIRONMENT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         encoding="utf-8",
         errors="replace",
-    )
+    ) as process:
+        try:
+            stdout, stderr = process.communicate()
+        except KeyboardInterrupt:
+            process.communicate()
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)
 
 
 def set_up() -> tuple[list[str] | None, str]:
@@ -100,32 +131,52 @@ def set_up() -> tuple[list[str] | None, str]:
 
     :return: the command that runs Python with them, or None and the reason.
     """
+    missing = missing_packages()
+    problem = f"there is no uv, and this Python lacks {', '.join(missing)}"
     if uv := shutil.which("uv"):
         print("\nInstalling with uv ...", flush=True)
-        for offline in ([], ["--offline"]):
-            sync = run(uv, "sync", "--quiet", *offline)
-            if sync.returncode == 0:
-                return [uv, "run", "--no-sync", "python"], ""
-        return None, f"uv could not install the dependencies.\n{sync.stderr.strip()}"
-    missing = [name for name in required_modules() if importlib.util.find_spec(name) is None]
-    if not missing:
-        return [sys.executable], ""
-    return None, f"there is no uv, and this Python lacks {', '.join(missing)}"
+        had_environment = (PROJECT / ".venv").exists()
+        sync = run(uv, "sync", "--quiet")
+        # Without network there may be a cache; where that cannot be written, a network.
+        way_out = "--no-cache" if "cache" in sync.stderr else "--offline"
+        if sync.returncode == 0 or run(uv, "sync", "--quiet", way_out).returncode == 0:
+            return [uv, "run", "--no-sync", "--no-cache", "python"], ""
+        if not had_environment:
+            shutil.rmtree(PROJECT / ".venv", ignore_errors=True)
+        problem = f"uv could not install the dependencies.\n{sync.stderr.strip()}"
+        if not missing:
+            print(f"\nNot installed: {problem}\nBut this Python has them, too.", flush=True)
+    return (None, problem) if missing else ([sys.executable], "")
 
 
-def required_modules() -> list[str]:
-    """Return what the project and its tests import, as far as it is not the project's own."""
-    own = {COOKIECUTTER["package_name"], COOKIECUTTER["__migrations_package"], "tests", "pysqlite"}
+def missing_packages() -> list[str]:
+    """Return what the proof needs and the Python that runs this hook does not have."""
+    metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = list(metadata["project"]["dependencies"])
+    needed += [name for name in metadata["dependency-groups"]["dev"] if name.startswith("pytest")]
+    missing = []
+    for requirement in needed:
+        name, bound = re.split(r"(?:\[.*\])?>=", requirement)
+        try:
+            enough = numbers(version(name)) >= numbers(bound)
+        except PackageNotFoundError:
+            enough = False
+        if not enough:
+            missing.append(requirement)
     facts = COOKIECUTTER["_database_facts"][COOKIECUTTER["database"]]
-    driver = facts[COOKIECUTTER["driver"]]["driver"].partition("+")[2]
-    found = {"pytest", driver}
-    for path in PROJECT.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                found.add(node.module.split(".")[0])
-    return sorted(found - own - set(sys.stdlib_module_names))
+    module = (
+        facts[COOKIECUTTER["driver"]]["driver"].partition("+")[2].replace("pysqlite", "sqlite3")
+    )
+    # A package may be there without what it needs, as psycopg is without its library.
+    modules = f"{module}, greenlet" if COOKIECUTTER["driver"] == "async" else module
+    if not missing and run(sys.executable, "-c", f"import {modules}").returncode != 0:
+        missing.append(modules)
+    return missing
+
+
+def numbers(release: str) -> list[int]:
+    """Return a version such that it can be compared: ``2.1.0rc1`` gives 2, 1, 0, 1."""
+    return [int(number) for number in re.findall(r"\d+", release)]
 
 
 def prove(python: list[str]) -> bool:

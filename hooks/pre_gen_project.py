@@ -201,3 +201,7 @@ if __name__ == "__main__" and (found := problems(ANSWERS, ASKED, Path.cwd())):
     print("\nNothing was generated:", *found, sep="\n  ", file=sys.stderr)
     print("\nWhat follows is how Cookiecutter reports that.", file=sys.stderr)
     sys.exit(1)
+
+if __name__ == "__main__" and not any(Path.cwd().iterdir()):
+    # For post_gen_project.py, which removes a new folder when it is interrupted.
+    Path(".new").touch()

@@ -1,6 +1,7 @@
 """Promises about any answer: it is right in every file, or refused in one sentence."""
 
 import ast
+import json
 import re
 import string
 import tempfile
@@ -12,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 from conftest import QUESTIONS, TEMPLATE, Bake, Project
 from cookiecutter.environment import StrictEnvironment
 from cookiecutter.main import cookiecutter
@@ -107,7 +109,7 @@ def test_any_text_is_kept_to_the_letter_or_refused(
     examples: int, bake: Bake, replay_folder: None
 ) -> None:
     plain = bake()
-    unchanged = plain.files - {"pyproject.toml", "README.md"}
+    unchanged = plain.files - {"pyproject.toml", "README.md", ".cookiecutter.json"}
     outcomes: list[str] = []
 
     @settings(max_examples=examples, **MANNERS)
@@ -127,6 +129,11 @@ def test_any_text_is_kept_to_the_letter_or_refused(
             metadata = tomllib.loads(project.read("pyproject.toml"))["project"]
             assert metadata["description"] == answers["description"]
             assert metadata["authors"][0]["name"] == answers["author_name"]
+            remembered = project.read(".cookiecutter.json")
+            for read in (json.loads, yaml.safe_load):
+                answered = read(remembered)["default_context"]
+                assert answered["project_name"] == answers["project_name"]
+                assert answered["description"] == answers["description"]
             readme = project.read("README.md")
             for kind, question in (("heading", "project_name"), ("paragraph", "description")):
                 if answers[question].strip():

@@ -14,6 +14,7 @@ TEMPLATE_FILES = [
 ]
 
 TREE = """
+.cookiecutter.json
 .env.example
 .gitattributes
 .gitignore

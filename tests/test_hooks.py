@@ -131,26 +131,36 @@ def test_says_what_is_not_proven_without_a_server(
 
 def test_without_uv_and_without_packages_says_so(generate: Generate, template: Path) -> None:
     edit(
-        template / "hooks/post_gen_project.py",
-        'found = {"pytest", driver}',
-        'found = {"pytest", driver, "no_such"}',
+        template / PROJECT / "pyproject.toml",
+        '"alembic[tz]>=1.20"',
+        '"alembic[tz]>=99", "no-such>=1"',
     )
     run = generate()
     assert run.returncode == 0, run.stderr
-    assert "not proven: there is no uv, and this Python lacks no_such" in run.stdout
+    lacks = "this Python lacks alembic[tz]>=99, no-such>=1"
+    assert f"not proven: there is no uv, and {lacks}\n" in run.stdout.replace(".\n", "\n")
     assert "kept" not in run.stdout
 
 
-def test_without_network_says_what_uv_says(
+def test_without_network_proves_with_the_packages_that_are_there_and_says_what_uv_says(
     generate: Generate, template: Path, tmp_path: Path
 ) -> None:
     uv = tmp_path / "bin" / "uv"
     uv.parent.mkdir()
     uv.write_text("#!/bin/sh\necho 'error: no network' >&2\nexit 2\n")
     uv.chmod(0o755)
-    run = generate(path=f"{uv.parent}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    path = f"{uv.parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    run = generate(path=path)
     assert run.returncode == 0, run.stderr
-    assert "not proven: uv could not install the dependencies.\nerror: no network" in run.stdout
+    problem = "uv could not install the dependencies.\nerror: no network"
+    assert f"Not installed: {problem}\nBut this Python has them, too." in run.stdout
+    assert run.stdout.count("kept") == len(PROMISES)
+
+    edit(template / PROJECT / "pyproject.toml", '"alembic[tz]>=1.20"', '"alembic[tz]>=99"')
+    run = generate(path=path, folder="other")
+    assert run.returncode == 0, run.stderr
+    assert f"not proven: {problem}" in run.stdout
+    assert "kept" not in run.stdout
 
 
 PROJECT = "{{cookiecutter.project_slug}}"
