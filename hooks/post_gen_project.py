@@ -34,8 +34,10 @@ FOREIGN_FOLDERS = {".git", ".tox", ".venv", "node_modules", "venv"}
 OUTCOMES = {"failure": "BROKEN", "error": "BROKEN", "skipped": "not proven"}
 
 # Settings of the person's other projects, which would lead the proof astray.
-FOREIGN_SETTINGS = {"VIRTUAL_ENV", "DATABASE_URL", "PYTEST_ADDOPTS", "CI"}
-ENVIRONMENT = {key: value for key, value in os.environ.items() if key not in FOREIGN_SETTINGS}
+FOREIGN_SETTINGS = re.compile(r"VIRTUAL_ENV|(.*_)?DATABASE_URL|PYTEST_ADDOPTS|CI")
+ENVIRONMENT = {
+    key: value for key, value in os.environ.items() if not FOREIGN_SETTINGS.fullmatch(key)
+}
 
 
 def main() -> None:
