@@ -8,9 +8,11 @@ before it: to let threads take turns, and to explain a revision that cannot be r
 import sys
 import warnings
 from threading import RLock
+from traceback import walk_tb
 from types import TracebackType
 from typing import Any
 
+from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
 
 # A revision that is there twice, or whose parent is missing, is only warned of by Alembic.
@@ -36,11 +38,16 @@ EnvironmentContext.__exit__ = end_in_turn  # type: ignore[method-assign]
 
 
 def explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Say what ended the command line, before env.py could."""
-    from {{ cookiecutter.__migrations_package }} import errors
+    """Say in one sentence what ended a command before or while env.py was read."""
+    for frame, _ in walk_tb(trace):
+        if frame.f_code is CommandLine.run_cmd.__code__ and isinstance(error, Exception):
+            config: Config = frame.f_locals["config"]
+            if config.cmd_opts is not None and not config.cmd_opts.raiseerr:
+                from {{ cookiecutter.__migrations_package }} import errors
 
-    if not errors.explain_uncaught(error):
-        sys.__excepthook__(kind, error, trace)
+                errors.say(error, config)
+                return
+    sys.__excepthook__(kind, error, trace)
 
 
 sys.excepthook = explain

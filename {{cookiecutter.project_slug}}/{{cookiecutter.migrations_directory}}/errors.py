@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alembic.config import CommandLine, Config
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import URL
@@ -97,19 +97,10 @@ def explained(config: Config{{ layout.next_parameter }}) -> Iterator[None]:
         sys.exit(f"FAILED: {explanation(error, config, url{{ layout.next_argument }})}")
 
 
-def explain_uncaught(error: BaseException) -> bool:
-    """Say in one sentence what ended a command outside of ``explained()``.
-
-    :return: whether it was said; it is not for a program, nor for ``alembic --raiseerr``.
-    """
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        if frame.f_code is CommandLine.run_cmd.__code__ and isinstance(error, Exception):
-            config: Config = frame.f_locals["config"]
-            if config.cmd_opts is not None and not config.cmd_opts.raiseerr:
-                sentence = explanation(error, config, None{{ ", config.config_ini_section" if layout.many }})
-                print(f"FAILED: {sentence}", file=sys.stderr)
-                return True
-    return False
+def say(error: Exception, config: Config) -> None:
+    """Say what went wrong where the database does not matter; see __init__.py."""
+    sentence = explanation(error, config, None{{ ", config.config_ini_section" if layout.many }})
+    print(f"FAILED: {sentence}", file=sys.stderr)
 
 
 def version_folders(config: Config) -> list[Path]:
