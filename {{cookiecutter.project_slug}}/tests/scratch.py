@@ -123,13 +123,13 @@ def alembic_config(url: URL) -> Config:
     if len(places) == 1:
         raise ValueError("This is the configured database, which tests may not touch.")
     config = Config(ROOT / "alembic.ini")
-    text_of_url = url.render_as_string(hide_password=False)
+    text_of_url = synchronous(url).render_as_string(hide_password=False)
     config.set_main_option("sqlalchemy.url", text_of_url.replace("%", "%%"))
     return config
 
 
 def url_of(config: Config) -> URL:
-    """Return the database at which a configuration points."""
+    """Return the database at which a configuration points, with a synchronous driver."""
     return make_url(config.get_main_option("sqlalchemy.url") or "")
 
 
