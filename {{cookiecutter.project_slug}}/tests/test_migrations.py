@@ -1,3 +1,5 @@
+{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
+{% set several = cookiecutter.databases == "several" %}
 """What must always be true of the migrations. Run them before every merge."""
 
 import ast
@@ -19,19 +21,30 @@ from alembic.util import CommandError
 from sqlalchemy import Engine, MetaData, event
 
 from {{ cookiecutter.package_name }} import models
-from {{ cookiecutter.package_name }}.settings import ROOT
+from {{ cookiecutter.package_name }}.settings import {{ "DEVELOPMENT_URLS, " if several }}ROOT
 
+from tests.commands import alembic, alembic_config, migrate{{ ", scratch_databases" if layout.shared }}
 from tests.schema import schema
-from tests.scratch import alembic, alembic_config, migrate, scratch_database
+{% if not layout.shared %}
+from tests.scratch import scratch_database
+{% endif %}
 
 MIGRATIONS = ROOT / "{{ cookiecutter.migrations_directory }}"
 APPLICATION = models.__name__.partition(".")[0]
 
 
+{% if several %}
+@pytest.fixture(scope="module", params=DEVELOPMENT_URLS)
+def name(request: pytest.FixtureRequest) -> str:
+    """The name of each database in turn."""
+    return str(request.param)
+
+
+{% endif %}
 @pytest.fixture(scope="module")
-def history() -> ScriptDirectory:
+def history({{ "name: str" if several }}) -> ScriptDirectory:
     """The revision files, as Alembic reads them."""
-    return ScriptDirectory.from_config(Config(ROOT / "alembic.ini"))
+    return ScriptDirectory.from_config(Config(ROOT / "alembic.ini"{{ ", ini_section=name" if several }}))
 
 
 @dataclass
@@ -40,53 +53,58 @@ class Upgraded:
 
     config: Config
     statements: list[str] = field(default_factory=list)
-    steps: list[tuple[Script, set[str], set[str]]] = field(default_factory=list)
+    steps: {{ "dict[str, " if layout.shared }}list[tuple[Script, set[str], set[str]]]{{ "]" if layout.shared }} = field(default_factory={{ "dict" if layout.shared else "list" }})
 
 
 @pytest.fixture(scope="module")
 def upgraded(
-    history: ScriptDirectory, tmp_path_factory: pytest.TempPathFactory
+    history: ScriptDirectory, {{ "name: str, " if several }}tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Upgraded]:
     """A database that went from base to head: its SQL, and what each revision added and removed."""
 
     def upgrade(context: MigrationContext) -> Iterator[MigrationStep]:
         assert context.connection is not None
         before = schema(context.connection)
+{% if layout.shared %}
+        steps = result.steps.setdefault(str(context.connection.engine.url), [])
+{% endif %}
         for revision in reversed(list(history.walk_revisions())):
             yield MigrationStep.upgrade_from_script(history.revision_map, revision)
             after = schema(context.connection)
-            result.steps.append((revision, after - before, before - after))
+            {{ "steps" if layout.shared else "result.steps" }}.append((revision, after - before, before - after))
             before = after
 
     def listen(connection: object, cursor: object, statement: str, *_: object) -> None:
         result.statements.append(statement)
 
-    with scratch_database(tmp_path_factory.mktemp("upgraded")) as url:
-        result = Upgraded(alembic_config(url))
+    with scratch_database{{ "s" if layout.shared }}(tmp_path_factory.mktemp("upgraded"){{ ", name" if several }}) as url{{ "s" if layout.shared }}:
+        result = Upgraded(alembic_config(url{{ "s" if layout.shared }}{{ ", name" if several }}))
         event.listen(Engine, "before_cursor_execute", listen)
         migrate(result.config, history, upgrade)
         event.remove(Engine, "before_cursor_execute", listen)
         yield result
 
 
-def test_the_ini_points_at_a_complete_environment(history: ScriptDirectory) -> None:
+def test_the_ini_points_at_a_complete_environment(history: ScriptDirectory{{ ", name: str" if several }}) -> None:
     assert Path(history.dir).samefile(MIGRATIONS)
-    for name in ("env.py", "script.py.mako", "versions"):
-        assert (MIGRATIONS / name).exists(), f"{MIGRATIONS / name} is missing"
+    for file in ("env.py", "script.py.mako", {{ "name" if several else '"versions"' }}):
+        assert (MIGRATIONS / file).exists(), f"{MIGRATIONS / file} is missing"
 
 
-def test_env_knows_the_tables_of_all_models(history: ScriptDirectory) -> None:
+def test_env_knows_the_tables_of_all_models(history: ScriptDirectory{{ ", name: str" if several }}) -> None:
     known: list[MetaData] = []
 
     def look(revision: object, context: MigrationContext) -> list[Any]:
         known.append(context.opts["target_metadata"])
         return []
 
-    with EnvironmentContext(Config(ROOT / "alembic.ini"), history, fn=look, as_sql=True):
+    config = Config(ROOT / "alembic.ini"{{ ", ini_section=name" if several }})
+    with EnvironmentContext(config, history, fn=look, as_sql=True):
         history.run_env()
 
-    assert known[0] is not None, "target_metadata is None in env.py"
-    assert tables_in_source(Path(models.__file__).parent) <= set(known[0].tables)
+    assert None not in known, "target_metadata is None in env.py"
+    tables = {table for metadata in known for table in metadata.tables}
+    assert tables_in_source(Path(models.__file__).parent{{ " / name" if several }}) <= tables
 
 
 def tables_in_source(folder: Path) -> set[str]:
@@ -141,9 +159,9 @@ def test_revisions_do_not_import_the_application(history: ScriptDirectory) -> No
             )
 
 
-def test_a_new_revision_is_valid_whatever_its_message(tmp_path: Path) -> None:
+def test_a_new_revision_is_valid_whatever_its_message(tmp_path: Path{{ ", name: str" if several }}) -> None:
     message = 'say """hi""" in C:\\users with {braces} and 100%\non two lines'
-    config = Config(ROOT / "alembic.ini")
+    config = Config(ROOT / "alembic.ini"{{ ", ini_section=name" if several }})
     config.set_main_option("version_locations", str(tmp_path).replace("%", "%%"))
     command.revision(config, message)
     (path,) = tmp_path.glob("*.py")
@@ -152,9 +170,9 @@ def test_a_new_revision_is_valid_whatever_its_message(tmp_path: Path) -> None:
     assert docstring.startswith(message)
 
 
-def test_upgrade_can_be_written_as_sql(history: ScriptDirectory) -> None:
+def test_upgrade_can_be_written_as_sql(history: ScriptDirectory{{ ", name: str" if several }}) -> None:
     sql = StringIO()
-    config = Config(ROOT / "alembic.ini", output_buffer=sql)
+    config = Config(ROOT / "alembic.ini", {{ "ini_section=name, " if several }}output_buffer=sql)
     try:
         command.upgrade(config, "heads", sql=True)
     except CommandError as error:
@@ -194,7 +212,8 @@ def test_every_revision_goes_up_down_and_up_again_and_leaves_nothing(
     def down_and_up(context: MigrationContext) -> Iterator[MigrationStep]:
         assert context.connection is not None
         expected = head = schema(context.connection)
-        for revision, added, removed in reversed(upgraded.steps):
+        steps = upgraded.steps{{ "[str(context.connection.engine.url)]" if layout.shared }}
+        for revision, added, removed in reversed(steps):
             yield MigrationStep.downgrade_from_script(history.revision_map, revision)
             expected = expected - added | removed
             found = schema(context.connection)
@@ -202,7 +221,7 @@ def test_every_revision_goes_up_down_and_up_again_and_leaves_nothing(
                 f"downgrade() of {Path(revision.path).name} is not the reverse of upgrade(): "
                 f"left over {sorted(found - expected)}, missing {sorted(expected - found)}"
             )
-        for revision, _, _ in upgraded.steps:
+        for revision, _, _ in steps:
             yield MigrationStep.upgrade_from_script(history.revision_map, revision)
         assert schema(context.connection) == head, "upgrade() does not always do the same"
 
