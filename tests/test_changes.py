@@ -29,6 +29,7 @@ class Item(Base):
     __tablename__ = "items"
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str]
+    number: Mapped[int | None]
 """
 TABLE = """
 class Extra(Base):
@@ -65,60 +66,65 @@ def both(name: str, without: str, with_it: str, new: str, removed: str, **unseen
     }
 
 
-NUMBER = "number = mapped_column(sa.Integer)"
+NUMBER = "n = mapped_column(sa.Integer)"
 CHANGES = {
     **both("table", "", TABLE, 'op.create_table(\n        "extras"', 'op.drop_table("extras")'),
     **both("column", "", NUMBER, "add_column(", "drop_column("),
     **both(
-        "column with a default", "", 'number = mapped_column(sa.Integer, server_default="7", nullable=False)',
+        "column with a default", "", 'n = mapped_column(sa.Integer, server_default="7", nullable=False)',
         "add_column(", "drop_column("),
     "longer text": Change(
         "text = mapped_column(sa.String(20))", "text = mapped_column(sa.String(40))", "type_=sa.String(length=40)"),
-    "larger number": Change(NUMBER, "number = mapped_column(sa.BigInteger)", "type_=sa.BigInteger()"),
+    "larger number": Change(NUMBER, "n = mapped_column(sa.BigInteger)", "type_=sa.BigInteger()"),
     "precision": Change(
-        "number = mapped_column(sa.Numeric(10, 2))", "number = mapped_column(sa.Numeric(12, 3))", "type_=sa.Numeric(precision=12, scale=3)"),
-    "number to text": Change(NUMBER, "number = mapped_column(sa.String(20))", "type_=sa.String(length=20)"),
-    "text to number": Change("number = mapped_column(sa.String(20))", NUMBER, "type_=sa.Integer()"),
+        "n = mapped_column(sa.Numeric(10, 2))", "n = mapped_column(sa.Numeric(12, 3))", "type_=sa.Numeric(precision=12, scale=3)"),
+    "number to text": Change(NUMBER, "n = mapped_column(sa.String(20))", "type_=sa.String(length=20)"),
+    "text to number": Change("n = mapped_column(sa.String(20))", NUMBER, "type_=sa.Integer()"),
+    "text to number with default": Change("n = mapped_column(sa.String(20), server_default='7')", "n = mapped_column(sa.Integer, server_default='7')", "type_=sa.Integer()"),
+    "text to enum with default": Change("n = mapped_column(sa.String(20), server_default='a', nullable=False)", "n = mapped_column(sa.Enum('a', 'b', name='ab'), server_default='a', nullable=False)", '"ab"'),
+    "enum to text with default": Change("n = mapped_column(sa.Enum('a', 'b', name='ab'), server_default='a', nullable=False)", "n = mapped_column(sa.String(20), server_default='a', nullable=False)", "type_"),
+    "array of enum": Change("", "n = mapped_column(sa.ARRAY(sa.Enum('a', 'b', name='ab')))", "ARRAY"),
     "text to time": Change("x = mapped_column(sa.String(50))", "x = mapped_column(sa.DateTime)", "type_=sa.DateTime()"),
     "text to date": Change("x = mapped_column(sa.String(50))", "x = mapped_column(sa.Date)", "type_=sa.Date()"),
     "text to boolean": Change("x = mapped_column(sa.String(50))", "x = mapped_column(sa.Boolean)", "type_=sa.Boolean()"),
-    "number to boolean": Change("x = mapped_column(sa.Integer)", "x = mapped_column(sa.Boolean)", "type_=sa.Boolean()", unseen={"mysql": ""}),
+    "number to boolean": Change("x = mapped_column(sa.Integer)", "x = mapped_column(sa.Boolean)", "type_=sa.Boolean()"),
     "text to uuid": Change("x = mapped_column(sa.String(50))", "x = mapped_column(sa.Uuid)", "type_=sa.Uuid()"),
     "text to json": Change("x = mapped_column(sa.String(50))", "x = mapped_column(sa.JSON)", "type_=sa.JSON()"),
-    **both("nullability", "number = mapped_column(sa.Integer, server_default='1')", "number = mapped_column(sa.Integer, server_default='1', nullable=False)", "nullable=False", "nullable=True"),
-    **both("server default", NUMBER, 'number = mapped_column(sa.Integer, server_default="7")',
-        'server_default=sa.text("7")', "server_default=None"),
+    **both("nullability", "n = mapped_column(sa.Integer, server_default='1')", "n = mapped_column(sa.Integer, server_default='1', nullable=False)", "nullable=False", "nullable=True"),
+    **both("server default", NUMBER, 'n = mapped_column(sa.Integer, server_default="7")',
+        'server_default="7"', "server_default=None"),
     "changed server default": Change('text = mapped_column(sa.String(20), server_default="a")', 'text = mapped_column(sa.String(20), server_default="b")', 'server_default="b"'),
-    **both("index", NUMBER, "number = mapped_column(sa.Integer, index=True)", '"ix_items_number"', '"ix_items_number"'),
+    **both("index", NUMBER, "n = mapped_column(sa.Integer, index=True)", '"ix_items_n"', '"ix_items_n"'),
     "changed index": Change('__table_args__ = (sa.Index("ix", "name"),)', '__table_args__ = (sa.Index("ix", "name", "id"),)', '["name", "id"]'),
     "index unique": Change('__table_args__ = (sa.Index("ix", "name"),)', '__table_args__ = (sa.Index("ix", "name", unique=True),)', 'unique=True'),
     "index on expression": Change('', '__table_args__ = (sa.Index("ix", sa.text("lower(name)")),)', 'lower(name)', ),
     "partial index": Change('__table_args__ = (sa.Index("ix", "name", postgresql_where=sa.text("id > 1")),)', '__table_args__ = (sa.Index("ix", "name", postgresql_where=sa.text("id > 2")),)', 'id > 2', unseen=NO_EXPRESSIONS ),
-    **both("unique constraint", NUMBER, "number = mapped_column(sa.Integer, unique=True)", "uq_items_number", "uq_items_number"),
+    **both("unique constraint", NUMBER, "n = mapped_column(sa.Integer, unique=True)", "uq_items_n", "uq_items_n"),
     "changed unique constraint": Change('__table_args__ = (sa.UniqueConstraint("name", name="one"),)', '__table_args__ = (sa.UniqueConstraint("name", "id", name="one"),)', '["name", "id"]'),
-    **both("foreign key", "number = mapped_column(sa.ForeignKey('owners.id'), index=True)".replace("sa.ForeignKey('owners.id')", "sa.BigInteger().with_variant(sa.Integer(), 'sqlite')"), "number = mapped_column(sa.ForeignKey('owners.id'), index=True)", "fk_items_number", "fk_items_number"),
-    **both("foreign key column", "", "number = mapped_column(sa.ForeignKey('owners.id'), index=True)", "fk_items_number", "fk_items_number"),
-    "changed foreign key": Change("number = mapped_column(sa.ForeignKey('owners.id'), index=True)", "number = mapped_column(sa.ForeignKey('owners.id', ondelete='CASCADE'), index=True)", "CASCADE"),
-    "foreign key to other": Change("number = mapped_column(sa.ForeignKey('owners.id'), index=True)", "number = mapped_column(sa.ForeignKey('owners.other'), index=True)", "owners"),
-    **both("index of foreign key", "number = mapped_column(sa.ForeignKey('owners.id'))", "number = mapped_column(sa.ForeignKey('owners.id'), index=True)", "ix_items_number", "ix_items_number"),
-    **both("check", "number: Mapped[int | None]", 'number: Mapped[int | None]\n__table_args__ = (sa.CheckConstraint("number > 0", name="positive"),)', "ck_items_positive", "ck_items_positive"),
-    "check text": Change('__table_args__ = (sa.CheckConstraint("id > 0", name="positive"),)', '__table_args__ = (sa.CheckConstraint("id > 1", name="positive"),)', "id > 1", unseen=NO_EXPRESSIONS),
-    "check renamed": Change('__table_args__ = (sa.CheckConstraint("id > 0", name="a"),)', '__table_args__ = (sa.CheckConstraint("id > 0", name="b"),)', "ck_items_b"),
+    **both("foreign key", "n = mapped_column(sa.ForeignKey('owners.id'), index=True)".replace("sa.ForeignKey('owners.id')", "sa.BigInteger().with_variant(sa.Integer(), 'sqlite')"), "n = mapped_column(sa.ForeignKey('owners.id'), index=True)", "fk_items_n", "fk_items_n"),
+    **both("foreign key column", "", "n = mapped_column(sa.ForeignKey('owners.id'), index=True)", "fk_items_n", "fk_items_n"),
+    "changed foreign key": Change("n = mapped_column(sa.ForeignKey('owners.id'), index=True)", "n = mapped_column(sa.ForeignKey('owners.id', ondelete='CASCADE'), index=True)", "CASCADE"),
+    "foreign key to other": Change("n = mapped_column(sa.ForeignKey('owners.id'), index=True)", "n = mapped_column(sa.ForeignKey('owners.other'), index=True)", "owners"),
+    **both("index of foreign key", "n = mapped_column(sa.ForeignKey('owners.id'))", "n = mapped_column(sa.ForeignKey('owners.id'), index=True)", "ix_items_n", "ix_items_n"),
+    **both("check", "", '__table_args__ = (sa.CheckConstraint("number > 0", name="positive"),)', "ck_items_positive", "ck_items_positive"),
+    "check text": Change('__table_args__ = (sa.CheckConstraint("number > 0", name="positive"),)', '__table_args__ = (sa.CheckConstraint("number > 1", name="positive"),)', "id > 1", unseen=NO_EXPRESSIONS),
+    "check renamed": Change('__table_args__ = (sa.CheckConstraint("number > 0", name="a"),)', '__table_args__ = (sa.CheckConstraint("number > 0", name="b"),)', "ck_items_b"),
     **both("enum", "", 'mood = mapped_column(sa.Enum("happy", "sad", name="mood"))', '"mood"', "drop_column"),
     **both("enum required", "", 'mood = mapped_column(sa.Enum("happy", "sad", name="mood"), server_default="happy", nullable=False)', '"mood"', "drop_column"),
     **both("enum table", "", TABLE+'    mood = mapped_column(sa.Enum("happy", "sad", name="mood"), server_default="happy", nullable=False)', '"mood"', "drop_table"),
     **both("enum value", 'mood = mapped_column(sa.Enum("happy", "sad", name="mood"), server_default="happy", nullable=False)', 'mood = mapped_column(sa.Enum("happy", "sad", "calm", name="mood"), server_default="happy", nullable=False)', '"calm"', '"sad"', unseen={"sqlite": ""}),
     "text to enum": Change('mood = mapped_column(sa.String(20))', 'mood = mapped_column(sa.Enum("happy", "sad", name="mood"))', 'mood'),
     "enum to text": Change('mood = mapped_column(sa.Enum("happy", "sad", name="mood"))', 'mood = mapped_column(sa.String(20))', 'mood'),
+    "postgresql array of enum": Change("", "from sqlalchemy.dialects.postgresql import ARRAY as A\nn = mapped_column(A(sa.Enum('a', 'b', name='ab')))", "ARRAY"),
     "second use of an enum": Change('mood = mapped_column(sa.Enum("happy", "sad", name="mood"))',
         'mood = mapped_column(sa.Enum("happy", "sad", name="mood"))\nmood2 = mapped_column(sa.Enum("happy", "sad", name="mood"))', 'mood2'),
-    "non-native enum value": Change('mood = mapped_column(sa.Enum("happy", "sad", name="mood", native_enum=False))','mood = mapped_column(sa.Enum("happy", "sad", "furious", name="mood", native_enum=False))', "length=7"),
-    **both("comment of a column", NUMBER, 'number = mapped_column(sa.Integer, comment="it\'s net")', "it's net", "comment=None", unseen=NO_COMMENTS),
-    "changed comment of a column": Change('number = mapped_column(sa.Integer, comment="a")', 'number = mapped_column(sa.Integer, comment="b")', 'comment="b"', unseen=NO_COMMENTS),
+    "non-native enum value": Change('mood = mapped_column(sa.Enum("happy", "sad", name="mood", native_enum=False))','mood = mapped_column(sa.Enum("happy", "sad", "furious", name="mood", native_enum=False))', "furious"),
+    **both("comment of a column", NUMBER, 'n = mapped_column(sa.Integer, comment="it\'s net")', "it's net", "comment=None", unseen=NO_COMMENTS),
+    "changed comment of a column": Change('n = mapped_column(sa.Integer, comment="a")', 'n = mapped_column(sa.Integer, comment="b")', 'comment="b"', unseen=NO_COMMENTS),
     **both("comment of a table", "", '__table_args__ = {"comment": "it\'s all"}', "it's all", "drop_table_comment", unseen=NO_COMMENTS),
-    "computed": Change('c = mapped_column(sa.Integer, sa.Computed("id + 1", persisted=True))', 'c = mapped_column(sa.Integer, sa.Computed("id + 2", persisted=True))', "id + 2", unseen=NO_EXPRESSIONS),
-    **both("computed", '', 'c = mapped_column(sa.Integer, sa.Computed("id + 1", persisted=True))', "add_column", "drop_column"),
-    "identity": Change('', 'c = mapped_column(sa.Integer, sa.Computed("id + 2", persisted=True))', "add_column"),
+    "computed": Change('c = mapped_column(sa.Integer, sa.Computed("number + 1", persisted=True))', 'c = mapped_column(sa.Integer, sa.Computed("number + 2", persisted=True))', "id + 2", unseen=NO_EXPRESSIONS),
+    **both("computed", '', 'c = mapped_column(sa.Integer, sa.Computed("number + 1", persisted=True))', "add_column", "drop_column"),
+    "identity": Change('', 'c = mapped_column(sa.Integer, sa.Computed("number + 2", persisted=True))', "add_column"),
 }
 
 # Run in the project: one process, because that is faster.

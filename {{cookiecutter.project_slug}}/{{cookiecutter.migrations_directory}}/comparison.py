@@ -123,10 +123,9 @@ MAKING = re.compile(
 def is_enum_of_ours(name: str) -> bool:
     """An enum type that no model and no revision names belongs to somebody else."""
     metadata = alembic_context.get_context().opts["target_metadata"]
-    columns = [column for table in metadata.tables.values() for column in table.columns]
-    return any(getattr(column.type, "name", None) == name for column in columns) or (
-        is_our_own("enum", name)
-    )
+    types = [column.type for table in metadata.tables.values() for column in table.columns]
+    types = [getattr(each, "item_type", each) for each in types]  # Of an ARRAY, too.
+    return any(getattr(each, "name", None) == name for each in types) or is_our_own("enum", name)
 
 
 # It creates, alters and drops enum types, which Alembic itself overlooks.
@@ -171,16 +170,10 @@ def compare_default(
     ):
         return PriorityDispatchResult.CONTINUE
     is_number = isinstance(model_column.type, Integer | Numeric)
-    converted = operation.modify_type is not None and dialect.name == "postgresql"
     ways = [meaning(default, dialect, is_number) for default in (in_database, in_model)]
-    if ways[0] == ways[1] and not (converted and in_model is not None):
+    if ways[0] == ways[1]:
         return PriorityDispatchResult.STOP
-    if (
-        in_database is not None
-        and in_model is not None
-        and dialect.name == "postgresql"
-        and not converted
-    ):
+    if in_database is not None and in_model is not None and dialect.name == "postgresql":
         # The server knows more ways to write the same. It cannot compare values of type JSON.
         try:
             with context.connection.begin_nested():  # type: ignore[union-attr]

@@ -188,22 +188,30 @@ def value_that_cannot_be_converted(
     if not needs_conversion(operation.existing_type, operation.modify_type):
         return None
     table, column = operation.table_name, operation.column_name
-    target = operation.modify_type.compile(dialect=dialect)  # type: ignore[union-attr]
+    target = written(operation.modify_type, dialect)
     return Remark(f"This fails where {table}.{column} is not a valid {target}. Mend it before.")
 
 
 def needs_conversion(old: TypeEngine[Any] | None, new: TypeEngine[Any] | None) -> bool:
     """Return whether values of one type are converted to another that may not take them."""
-    if old is None or new is None or isinstance(new, String) and not isinstance(new, Enum):
+    return is_another_kind(old, new) and (is_native_enum(new) or not isinstance(new, String))
+
+
+def is_another_kind(old: TypeEngine[Any] | None, new: TypeEngine[Any] | None) -> bool:
+    """Return whether a change of type is more than one of length or precision."""
+    if old is None or new is None:
         return False
-    return isinstance(new, Enum) or old._type_affinity is not new._type_affinity
+    affinity = old._type_affinity is not new._type_affinity
+    return affinity or is_native_enum(old) or is_native_enum(new)
 
 
-def conversion(change: AlterColumnOp, dialect: Dialect) -> str:
-    """Return how PostgreSQL converts what is stored in a column that changes its type."""
-    quote = dialect.identifier_preparer.quote
-    target = change.modify_type.compile(dialect=dialect)  # type: ignore[union-attr]
-    return f"{quote(change.column_name)}::{target}"
+def written(type_: Any, dialect: Dialect) -> str:
+    """Return a type as the database writes it."""
+    return str(type_.compile(dialect=dialect))
+
+
+def is_native_enum(type_: Any) -> bool:
+    return isinstance(type_, Enum) and type_.native_enum
 
 
 # What may lock others out for long
@@ -230,8 +238,10 @@ def type_that_rewrites_the_table(
 def stays_as_it_is_stored(old: Any, new: Any, dialect: Dialect) -> bool:
     """Return whether a change of type only allows longer text or more digits."""
     mysql = dialect.name in MYSQL
-    if isinstance(old, Enum) or isinstance(new, Enum):
-        return mysql and isinstance(new, Enum) and new.enums[: len(old.enums)] == old.enums
+    if is_native_enum(old) and is_native_enum(new):
+        return mysql and bool(new.enums[: len(old.enums)] == old.enums)
+    if is_native_enum(old) or is_native_enum(new):
+        return False
     if isinstance(old, String) and isinstance(new, String):
         if mysql:  # Up to 63 characters of 4 bytes, the length is stored in one byte.
             lengths = old.length or 0, new.length or 0
@@ -314,15 +324,16 @@ def unique_constraint_that_locks_others_out(
     )
 
 
-def constraint_that_locks_writers_out(
+def constraint_that_locks_others_out(
     operation: MigrateOperation, others: list[MigrateOperation], dialect: Dialect
 ) -> Remark | None:
-    """A foreign key or a CHECK looks at all rows while nobody can write."""
+    """A foreign key or a CHECK is compared with all rows while others wait."""
     if not isinstance(operation, CreateForeignKeyOp | CreateCheckConstraintOp):
         return None
     is_key = isinstance(operation, CreateForeignKeyOp)
     table = operation.source_table if is_key else operation.table_name  # type: ignore[union-attr]
-    start = f"While this looks at the rows, nobody can write to {table}. If it is large,"
+    verb = "write to" if is_key or dialect.name != "postgresql" else "read or write"
+    start = f"While this looks at the rows, nobody can {verb} {table}. If it is large,"
     if dialect.name == "postgresql":
         return Remark(
             f"{start} add",
@@ -353,5 +364,5 @@ RULES = (
     new_column_that_rewrites_the_table,
     index_that_locks_writers_out,
     unique_constraint_that_locks_others_out,
-    constraint_that_locks_writers_out,
+    constraint_that_locks_others_out,
 )

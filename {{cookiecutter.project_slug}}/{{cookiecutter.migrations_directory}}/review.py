@@ -25,7 +25,7 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import Column, MetaData, TypeDecorator
+from sqlalchemy import CheckConstraint, Column, MetaData, Table, TypeDecorator
 
 from {{ cookiecutter.migrations_directory }} import comparison, remarks
 
@@ -130,7 +130,13 @@ def primary_key_first(table: CreateTableOp) -> None:
 def write_checks_of_columns(table: CreateTableOp) -> None:
     """Alembic forgets a CHECK that stands inside a column, like ``Column(..., CheckConstraint())``."""
     columns = [item for item in table.columns if isinstance(item, Column)]
-    table.columns = [*table.columns, *(check for column in columns for check in column.constraints)]
+    inside = [check for column in columns for check in column.constraints]
+    checks = [
+        CheckConstraint(check.sqltext, name=check.name)
+        for check in inside
+        if isinstance(check, CheckConstraint)
+    ]
+    table.columns = [*table.columns, *checks]
 
 
 @look_over.rewrites(ModifyTableOps)
@@ -145,8 +151,7 @@ def look_over_changed_table(
 
 def keep_an_index_for_each_foreign_key(changes: ModifyTableOps, metadata: MetaData) -> None:
     """MySQL drops no index that a foreign key needs: make the key again, with an index of its own."""
-    schema = f"{changes.schema}." if changes.schema else ""
-    table = metadata.tables.get(f"{schema}{changes.table_name}")
+    table = table_of(changes, metadata)
     kinds = (CreateForeignKeyOp, DropConstraintOp)
     changed = {item.constraint_name for item in changes.ops if isinstance(item, kinds)}
     for item in list(changes.ops):
@@ -175,13 +180,22 @@ def drop_foreign_keys_before_their_indexes(changes: ModifyTableOps) -> None:
 def say_how_to_convert(
     context: MigrationContext, revision: Revision, change: AlterColumnOp
 ) -> AlterColumnOp | list[AlterColumnOp]:
-    """PostgreSQL converts few types by itself, and defaults never."""
+    """PostgreSQL converts few types by itself, and no default that a column has."""
     old, new = change.existing_type, change.modify_type
-    if context.dialect.name != "postgresql" or not remarks.needs_conversion(old, new):
+    if context.dialect.name != "postgresql" or not remarks.is_another_kind(old, new):
         return change
-    change.kw.setdefault("postgresql_using", remarks.conversion(change, context.dialect))
+    if remarks.needs_conversion(old, new):
+        quoted = context.dialect.identifier_preparer.quote(change.column_name)
+        using = f"{quoted}::{remarks.written(new, context.dialect)}"
+        change.kw.setdefault("postgresql_using", using)
     if not change.existing_server_default:
         return change
+    if change.modify_server_default is False:
+        table = table_of(change, context.opts["target_metadata"])
+        column = None if table is None else table.columns.get(change.column_name)
+        change.modify_server_default = change.existing_server_default
+        if column is not None and column.type is new:  # It is not downgrade().
+            change.modify_server_default = column.server_default
     without_default = AlterColumnOp(
         change.table_name,
         change.column_name,
@@ -190,6 +204,12 @@ def say_how_to_convert(
         modify_server_default=None,
     )
     return [without_default, change]
+
+
+def table_of(changes: ModifyTableOps | AlterColumnOp, metadata: MetaData) -> Table | None:
+    """Return the table of the models that an operation changes."""
+    schema = f"{changes.schema}." if changes.schema else ""
+    return metadata.tables.get(f"{schema}{changes.table_name}")
 
 
 @renderers.dispatch_for(AlterColumnOp, replace=True)
