@@ -1,6 +1,7 @@
 """Promises about autogenerate: what it finds, what it leaves alone, and what it says."""
 
 import ast
+import re
 import time
 from collections.abc import Callable
 
@@ -342,7 +343,9 @@ def rename(project: Project, old: str, new: str, what: str) -> None:
     text = path.read_text()
     mark = {"column": "new_column_name", "table": "rename_table"}[what]
     (line,) = [line.strip(" #") for line in text.splitlines() if mark in line]
-    reverse = line.replace(old, "OLD").replace(new, old).replace("OLD", new)
+    names = {f'"{old}"': f'"{new}"', f'"{new}"': f'"{old}"'}
+    line = line.replace("'", '"')
+    reverse = re.sub("|".join(names), lambda found: names[found[0]], line)
     tree = ast.parse(text)
     verbs = {"column": ("add_column", "drop_column"), "table": ("create_table", "drop_table")}
     for function in tree.body:
@@ -365,7 +368,7 @@ def test_the_ready_line_for_a_renamed_column_keeps_its_rows(
     )
     _, said = revise()
     assert "If products.name is only renamed to title, keep its data" in said
-    rename(project, "'name'", "'title'", "column")
+    rename(project, "name", "title", "column")
     go_up_down_and_up(project, url)
     assert query(url, "SELECT title FROM products") == [("tea",)]
 
@@ -377,7 +380,7 @@ def test_the_ready_line_for_a_renamed_table_keeps_its_rows(
     project.replace(EXAMPLE, 'ForeignKey("products.id")', 'ForeignKey("goods.id")')
     _, said = revise()
     assert "If products is only renamed to goods, keep its rows" in said
-    rename(project, '"products"', '"goods"', "table")
+    rename(project, "products", "goods", "table")
     project.succeed("alembic", "upgrade", "head", url=url)
     project.succeed("alembic", "revision", "--autogenerate", "-m", "names", url=url)
     go_up_down_and_up(project, url)

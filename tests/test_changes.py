@@ -79,6 +79,13 @@ class Extra(Base):
     item_id = mapped_column(sa.ForeignKey("items.id"), index=True)
     amount = mapped_column(sa.Integer, sa.CheckConstraint("amount > 0", name="low"), unique=True)
 """
+MORE = """
+class More(Base):
+    __tablename__ = "a_table"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+"""
+EXTRA_ID = '    extra_id = mapped_column(sa.ForeignKey("extras.id"))\n'
 MOOD = 'sa.Enum("happy", "sad", name="mood")'
 CALM = 'sa.Enum("happy", "sad", "calm", name="mood")'
 REQUIRED = ('server_default="happy"', "nullable=False")
@@ -116,6 +123,8 @@ CHANGES = {
     "new table": new_table,
     "removed table": new_table.reverse('op.drop_table("extras")'),
     "renamed table": Change(EXTRA, EXTRA.replace("extras", "others"), "op.rename_table("),
+    "removed tables that refer to each other": Change(EXTRA + MORE + EXTRA_ID, "", "drop_table("),
+    "removed table that another one refers to": Change(EXTRA + MORE + EXTRA_ID, MORE, "extras"),
     "new column": new_column,
     "removed column": new_column.reverse("drop_column("),
     "renamed column": Change(

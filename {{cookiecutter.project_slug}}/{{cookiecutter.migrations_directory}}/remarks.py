@@ -86,19 +86,27 @@ def column_that_may_be_renamed(
     new = operation.column
     for other in others:
         if isinstance(other, DropColumnOp) and same_type(old := other.to_column(), new):
-            renamed = AlterColumnOp(
-                operation.table_name, old.name, schema=operation.schema, modify_name=new.name
+            table, schema = operation.table_name, operation.schema
+            ready: str | MigrateOperation = (
+                f'op.alter_column("{table}", "{old.name}", new_column_name="{new.name}"'
+                + (f', schema="{schema}")' if schema else ")")
             )
             if dialect.name in MYSQL:  # It forgets what is not said again.
-                renamed.existing_type = old.type
-                renamed.existing_nullable = old.nullable
-                renamed.existing_server_default = old.server_default
-                renamed.existing_comment = old.comment
+                ready = AlterColumnOp(
+                    table,
+                    str(old.name),
+                    schema=schema,
+                    modify_name=new.name,
+                    existing_type=old.type,
+                    existing_nullable=old.nullable,
+                    existing_server_default=old.server_default,
+                    existing_comment=old.comment,
+                )
             return Remark(
-                f"If {operation.table_name}.{old.name} is only renamed to {new.name}, "
-                "keep its data: put this in the",
+                f"If {table}.{old.name} is only renamed to {new.name}, keep its data: "
+                "put this in the",
                 "place of adding and dropping, and the reverse into downgrade():",
-                renamed,
+                ready,
             )
     return None
 

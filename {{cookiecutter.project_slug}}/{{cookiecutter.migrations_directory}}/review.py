@@ -5,7 +5,8 @@ What is compared is said in comparison.py, what only a person can decide in rema
 https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#customizing-revision-generation
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
 from typing import Any, Literal
 
 from alembic.autogenerate import Rewriter
@@ -15,6 +16,7 @@ from alembic.operations.ops import (
     AlterColumnOp,
     CreateForeignKeyOp,
     CreateTableOp,
+    DropColumnOp,
     DropConstraintOp,
     DropIndexOp,
     DropTableOp,
@@ -25,11 +27,12 @@ from alembic.operations.ops import (
 )
 from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
-from sqlalchemy import CheckConstraint, Column, MetaData, Table, TypeDecorator
+from sqlalchemy import CheckConstraint, Column, MetaData, TypeDecorator
 
 from {{ cookiecutter.migrations_directory }} import comparison, remarks
 
 Revision = str | Iterable[str | None] | Iterable[str]
+TableOp = CreateTableOp | ModifyTableOps | DropTableOp
 
 look_over = Rewriter()
 
@@ -64,8 +67,8 @@ def process_revision_directives(
 ) -> None:
     """Look over a revision before it is written; see the functions below."""
     config = context.config
-    upgrade_ops = directives[0].upgrade_ops
-    if config is None or config.cmd_opts is None or upgrade_ops is None:
+    upgrade_ops, downgrade_ops = directives[0].upgrade_ops, directives[0].downgrade_ops
+    if config is None or config.cmd_opts is None or upgrade_ops is None or downgrade_ops is None:
         return
     if not hasattr(config.cmd_opts, "autogenerate"):  # alembic check
         say_what_check_found(upgrade_ops.is_empty())
@@ -73,6 +76,8 @@ def process_revision_directives(
         directives.clear()
         config.print_stdout("No changes: the models and the database agree.")
     else:
+        put_in_order(upgrade_ops)
+        upgrade_ops.reverse_into(downgrade_ops)
         look_over(context, revision, directives)
         remarks.remark_on(upgrade_ops, context.dialect)
 
@@ -95,6 +100,59 @@ def write_stored_type(kind: str, item: Any, context: AutogenContext) -> str | Li
     if kind == "type" and isinstance(item, TypeDecorator) and not from_sqlalchemy:
         return _repr_type(item.impl_instance, context)
     return False
+
+
+def put_in_order(operations: OpContainer) -> None:
+    """New tables come first and old ones go last, each by their foreign keys.
+
+    Alembic drops tables in any order, so that the same change gave another file each time.
+    """
+    coming = [item for item in operations.ops if isinstance(item, CreateTableOp)]
+    going = [item for item in operations.ops if isinstance(item, DropTableOp)]
+    places = {name: (0, place) for place, name in enumerate(parents_first(coming))}
+    places |= {name: (2, -place) for place, name in enumerate(parents_first(going))}
+
+    def turn(item: TableOp) -> tuple[int, int, str]:
+        name = full_name(item)
+        return *places.get(name, (1, 0)), "" if name in places else name
+
+    # What is not about a table, like making an enum type, stays where it is.
+    slots = [place for place, item in enumerate(operations.ops) if isinstance(item, TableOp)]
+    tables = [item for item in operations.ops if isinstance(item, TableOp)]
+    for slot, item in zip(slots, sorted(tables, key=turn), strict=True):
+        operations.ops[slot] = item
+        if isinstance(item, ModifyTableOps):
+            foreign_keys_go_first_and_columns_last(item)
+
+
+def parents_first(tables: Sequence[CreateTableOp | DropTableOp]) -> list[str]:
+    """Return the names of tables so that a foreign key finds the table that it refers to."""
+    references = {}
+    for table in sorted(tables, key=full_name):
+        keys = table.to_table().foreign_key_constraints
+        parents = {key.elements[0].target_fullname.rpartition(".")[0] for key in keys}
+        references[full_name(table)] = sorted(parents - {full_name(table)})
+    try:
+        return [name for name in TopologicalSorter(references).static_order() if name in references]
+    except CycleError:
+        return list(references)
+
+
+def full_name(item: TableOp | AlterColumnOp) -> str:
+    return f"{item.schema}.{item.table_name}" if item.schema else item.table_name
+
+
+def foreign_keys_go_first_and_columns_last(changes: ModifyTableOps) -> None:
+    """MySQL drops no index that a foreign key needs."""
+
+    def turn(item: MigrateOperation) -> tuple[int, str]:
+        if isinstance(item, DropConstraintOp) and item.constraint_type == "foreignkey":
+            return 0, str(item.constraint_name)
+        if isinstance(item, CreateForeignKeyOp):
+            return 2, str(item.constraint_name)
+        return (3, item.column_name) if isinstance(item, DropColumnOp) else (1, "")
+
+    changes.ops.sort(key=turn)
 
 
 @look_over.rewrites(OpContainer)
@@ -145,13 +203,13 @@ def look_over_changed_table(
 ) -> ModifyTableOps:
     if context.dialect.name in ("mysql", "mariadb"):
         keep_an_index_for_each_foreign_key(changes, context.opts["target_metadata"])
-    drop_foreign_keys_before_their_indexes(changes)
+    foreign_keys_go_first_and_columns_last(changes)
     return changes
 
 
 def keep_an_index_for_each_foreign_key(changes: ModifyTableOps, metadata: MetaData) -> None:
     """MySQL drops no index that a foreign key needs: make the key again, with an index of its own."""
-    table = table_of(changes, metadata)
+    table = metadata.tables.get(full_name(changes))
     kinds = (CreateForeignKeyOp, DropConstraintOp)
     changed = {item.constraint_name for item in changes.ops if isinstance(item, kinds)}
     for item in list(changes.ops):
@@ -163,17 +221,6 @@ def keep_an_index_for_each_foreign_key(changes: ModifyTableOps, metadata: MetaDa
                 changed.add(key.name)
                 changes.ops.append(DropConstraintOp.from_constraint(key))
                 changes.ops.append(CreateForeignKeyOp.from_constraint(key))
-
-
-def drop_foreign_keys_before_their_indexes(changes: ModifyTableOps) -> None:
-    """MySQL drops no index that a foreign key needs."""
-
-    def turn(item: MigrateOperation) -> int:
-        if isinstance(item, DropConstraintOp) and item.constraint_type == "foreignkey":
-            return 0
-        return 2 if isinstance(item, CreateForeignKeyOp) else 1
-
-    changes.ops.sort(key=turn)
 
 
 @look_over.rewrites(AlterColumnOp)
@@ -191,7 +238,7 @@ def say_how_to_convert(
     if not change.existing_server_default:
         return change
     if change.modify_server_default is False:
-        table = table_of(change, context.opts["target_metadata"])
+        table = context.opts["target_metadata"].tables.get(full_name(change))
         column = None if table is None else table.columns.get(change.column_name)
         change.modify_server_default = change.existing_server_default
         if column is not None and column.type is new:  # It is not downgrade().
@@ -204,12 +251,6 @@ def say_how_to_convert(
         modify_server_default=None,
     )
     return [without_default, change]
-
-
-def table_of(changes: ModifyTableOps | AlterColumnOp, metadata: MetaData) -> Table | None:
-    """Return the table of the models that an operation changes."""
-    schema = f"{changes.schema}." if changes.schema else ""
-    return metadata.tables.get(f"{schema}{changes.table_name}")
 
 
 @renderers.dispatch_for(AlterColumnOp, replace=True)
