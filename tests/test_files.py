@@ -24,11 +24,13 @@ alembic.ini
 docs/models.md
 migrations/README.md
 migrations/__init__.py
+migrations/comparison.py
 migrations/connection.py
 migrations/env.py
 migrations/errors.py
 migrations/lock.py
 migrations/post_write.py
+migrations/remarks.py
 migrations/review.py
 migrations/script.py.mako
 migrations/sqlite.py

@@ -108,7 +108,9 @@ def explained_difference(migration: MigrationContext) -> Iterator[None]:
         assert config is not None
 {% endif %}
         current = ", ".join(migration.get_current_heads()) or "no revision"
-        head = ", ".join(migration.script.get_heads())
+        head, *others = migration.script.get_heads()
+        if others:
+            raise CommandError("Multiple head revisions are present") from error
         raise CommandError(
             f"{name_of(migration.connection.engine.url)} is at {current}, but the head is {head}. "
             {{ "f" if "config" in layout.alembic_in_message }}"Bring it up to date with: {{ layout.alembic_in_message }} upgrade head"
