@@ -1,6 +1,7 @@
 """Promises about projects with several databases."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from conftest import Bake, NewDatabase, Project, Urls, query, tables_of, wait_until, with_driver
 from services import PostgreSQL, postgresql
 from sqlalchemy import URL
 
@@ -154,6 +155,46 @@ def test_one_command_upgrades_and_downgrades_all(shared: Project, databases: Dat
     shared.succeed("alembic", "check", url=databases)
     shared.succeed("alembic", "downgrade", "base", url=databases)
     assert tables_of(databases["main"]) == tables_of(databases["analytics"]) == set()
+
+
+def test_autogenerate_compares_each_database_with_its_own_models(
+    shared: Project, databases: Databases
+) -> None:
+    shared.succeed("alembic", "upgrade", "head", url=databases)
+    query(databases["analytics"], "INSERT INTO visits (page) VALUES ('/')")
+    add_column_to_visits(shared)
+    check = shared.run("alembic", "check", url=databases)
+    assert check.returncode == 1
+    assert check.stderr.splitlines()[:-1] == [
+        "Database analytics",
+        "Detected added column 'visits.seconds'",
+        "Database main",
+    ]
+    shared.succeed("alembic", "revision", "--autogenerate", "-m", "seconds", url=databases)
+    (revision,) = shared.versions.glob("*_seconds.py")
+    text = revision.read_text()
+    assert "def upgrade_analytics() -> None:" in text
+    assert "def downgrade_analytics() -> None:" in text
+    assert "_main" not in text
+    shared.succeed("ruff", "check", str(revision))
+    shared.succeed("ruff", "format", "--check", str(revision))
+    for command in ("upgrade head", "check", "downgrade -1", "upgrade head", "check"):
+        shared.succeed("alembic", *command.split(), url=databases)
+    before = shared.files
+    shared.succeed("alembic", "revision", "--autogenerate", "-m", "nothing", url=databases)
+    assert shared.files == before
+
+
+@pytest.mark.parametrize("kind", ["sqlite"], indirect=True)
+def test_a_hand_written_revision_has_a_place_for_each_database(shared: Project) -> None:
+    shared.succeed("alembic", "revision", "-m", "by hand")
+    (revision,) = shared.versions.glob("*_by_hand.py")
+    functions = re.findall(r"^def (\w+)", revision.read_text(), re.MULTILINE)
+    assert functions == [
+        "upgrade", "downgrade",
+        "upgrade_main", "downgrade_main", "upgrade_analytics", "downgrade_analytics",
+    ]  # fmt: skip
+    shared.succeed("ruff", "format", "--check", str(revision))
 
 
 def add_shared_revision(project: Project, main: str, analytics: str) -> Path:
@@ -425,3 +466,72 @@ def test_one_session_stores_each_model_in_its_database(
     subprocess.run([sys.executable, "program.py"], cwd=project.path, env=environment, check=True)
     assert query(databases["main"], "SELECT name FROM customers") == [("Ada",)]
     assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
+
+
+# What Alembic's own documentation promises, in each layout
+
+
+@pytest.fixture(params=["one", "several", "shared_history"])
+def any_project(request: pytest.FixtureRequest, bake: Bake) -> Project:
+    return bake(databases=request.param)
+
+
+def urls_for(project: Project, new_database: NewDatabase) -> Urls:
+    return {name: with_driver(new_database("sqlite")) for name in project.names} or new_database(
+        "sqlite"
+    )
+
+
+def test_branches_with_labels_are_merged_and_the_proof_accepts_it(
+    any_project: Project, new_database: NewDatabase
+) -> None:
+    history, urls = any_project.histories[0], urls_for(any_project, new_database)
+
+    def revision(*arguments: str) -> None:
+        any_project.succeed("alembic", *history, *arguments, url=urls)
+
+    revision("revision", "-m", "left", "--rev-id", "left")
+    revision(
+        "revision", "-m", "right", "--rev-id", "right", "--head", FIRST, "--splice",
+        "--branch-label", "side",
+    )  # fmt: skip
+    revision("revision", "-m", "more", "--rev-id", "more", "--head", "side@head")
+    assert len(any_project.succeed("alembic", *history, "heads").splitlines()) == 2
+    any_project.succeed("alembic", *history, "upgrade", "side@head", url=urls)
+    failed = any_project.run("alembic", *history, "upgrade", "head", url=urls)
+    assert "There are several heads" in failed.stderr
+    assert f"{' '.join(['alembic', *history])} merge heads" in failed.stderr
+    revision("merge", "heads", "-m", "together", "--rev-id", "joined")
+    any_project.succeed("alembic", *history, "upgrade", "head", url=urls)
+    current = any_project.succeed("alembic", *history, "current", url=urls)
+    assert "joined (head) (mergepoint)" in current
+    any_project.succeed("pytest", "tests/test_migrations.py", url=urls)
+
+
+def test_config_is_found_by_its_variable_and_the_option_wins(
+    any_project: Project, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    urls = urls_for(any_project, new_database)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    history = any_project.histories[0]
+    ini = str(any_project.path / "alembic.ini")
+
+    def heads(variable: str, *option: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "alembic", *option, *history, "heads"],
+            cwd=elsewhere, capture_output=True, text=True, check=False,
+            env={**any_project.environment(urls), "ALEMBIC_CONFIG": variable},
+        )  # fmt: skip
+
+    assert heads(ini).stdout == f"{FIRST} (head)\n"
+    assert heads("nowhere.ini", "--config", ini).stdout == f"{FIRST} (head)\n"
+    assert heads(ini, "--config", "nowhere.ini").returncode != 0
+
+
+def test_x_arguments_reach_env(any_project: Project, new_database: NewDatabase) -> None:
+    urls = urls_for(any_project, new_database)
+    run = any_project.run(
+        "alembic", *any_project.histories[0], "-x", "lock_timeout=soon", "upgrade", "head", url=urls
+    )
+    assert "-x lock_timeout is a number of seconds" in run.stderr

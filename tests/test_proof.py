@@ -1,13 +1,6 @@
 """Promises about the proof that ships with every project: tests, scratch databases, sharpness."""
 
-import os
-import re
-import signal
-import subprocess
-import sys
-import textwrap
 from collections.abc import Callable
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -15,13 +8,8 @@ from conftest import (
     Bake,
     NewDatabase,
     Project,
-    query,
-    run_on_server,
-    tables_of,
-    wait_until,
-    with_driver,
 )
-from sqlalchemy import URL, inspect
+from sqlalchemy import URL
 from test_hooks import PROMISES
 
 REVISION = "migrations/versions/2026_11_23_0900-4f1c2a7be930_create_example_tables.py"

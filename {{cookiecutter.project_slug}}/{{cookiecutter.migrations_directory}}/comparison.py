@@ -1,3 +1,4 @@
+{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
 {% set facts = cookiecutter._database_facts[cookiecutter.database] %}
 """What autogenerate compares, and what it leaves alone.
 
@@ -23,25 +24,30 @@ from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
-from sqlalchemy import Column, DefaultClause, Dialect, Identity, Integer, MetaData, Numeric
+from sqlalchemy import Column, DefaultClause, Dialect, Identity, Integer, {{ "" if layout.many else "MetaData, " }}Numeric
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.sql.elements import TextClause
 from sqlalchemy.types import TypeEngine
 
+{% if layout.many %}
+from {{ cookiecutter.package_name }}.models import BASES
+
+{% endif %}
 log = logging.getLogger("alembic.autogenerate.compare")
 rules = Plugin("{{ cookiecutter.__migrations_package }}.comparison")
 
 
-def refuse_a_second_base(metadata: MetaData) -> None:
+def refuse_a_second_base({{ "" if layout.many else "metadata: MetaData" }}) -> None:
     """The tables of another DeclarativeBase would be overlooked without a word.
 
-    :raises CommandError: when a module beside that of the first one has one.
+    :raises CommandError: when a module beside {{ "those of the known ones" if layout.many else "that of the first one" }} has one.
     """
     bases = DeclarativeBase.__subclasses__()
-    packages = {base.__module__.rpartition(".")[0] for base in bases if base.metadata is metadata}
+    known = {{ "list(BASES.values())" if layout.many else "[base for base in bases if base.metadata is metadata]" }}
+    packages = {base.__module__.rpartition(".")[0] for base in known}
     for base in bases:
-        if base.metadata is not metadata and any(
+        if base not in known and any(
             f"{base.__module__}.".startswith(f"{package}.") for package in packages
         ):
             raise CommandError(
@@ -122,8 +128,8 @@ MAKING = re.compile(
 {% if facts.native_enums %}
 def is_enum_of_ours(name: str) -> bool:
     """An enum type that no model and no revision names belongs to somebody else."""
-    metadata = alembic_context.get_context().opts["target_metadata"]
-    types = [column.type for table in metadata.tables.values() for column in table.columns]
+    {{ "tables = [table for base in BASES.values() for table in base.metadata.tables.values()]" if layout.shared else 'tables = alembic_context.get_context().opts["target_metadata"].tables.values()' }}
+    types = [column.type for table in tables for column in table.columns]
     types = [getattr(each, "item_type", each) for each in types]  # Of an ARRAY, too.
     return any(getattr(each, "name", None) == name for each in types) or is_our_own("enum", name)
 

@@ -1,6 +1,11 @@
+{% set shared = cookiecutter.databases == "shared_history" %}
 <%!
     import sys
 
+{% if shared %}
+    from {{ cookiecutter.package_name }}.settings import DEVELOPMENT_URLS
+
+{% endif %}
     def literal(value):
         return repr(value).replace("'", '"')
 
@@ -12,6 +17,13 @@
     if len(up_revision) > 32:
         print("A revision id has at most 32 characters: choose a shorter one.", file=sys.stderr)
         raise ValueError(up_revision)
+{% if shared %}
+    changes = {
+        name: [body(context.get(f"{name}_{way}", "")) or "pass" for way in ("upgrades", "downgrades")]
+        for name in DEVELOPMENT_URLS
+    }
+    changed = [name for name in changes if changes[name] != ["pass", "pass"]]
+{% endif %}
 %>\
 """${message.replace("\\", "\\\\").replace('"', '\\"')}
 
@@ -22,7 +34,7 @@ Create Date: ${create_date}
 
 from collections.abc import Sequence
 
-% if not upgrades or "sa." in upgrades + downgrades:
+% if {{ 'not changed or "sa." in str(changes)' if shared else 'not upgrades or "sa." in upgrades + downgrades' }}:
 import sqlalchemy as sa
 % endif
 from alembic import op
@@ -36,6 +48,30 @@ branch_labels: str | Sequence[str] | None = ${literal(branch_labels)}
 depends_on: str | Sequence[str] | None = ${literal(depends_on)}
 
 
+{% if shared %}
+def upgrade(database: str) -> None:
+    if change := globals().get(f"upgrade_{database}"):
+        change()
+
+
+def downgrade(database: str) -> None:
+    if change := globals().get(f"downgrade_{database}"):
+        change()
+% for name in changed or changes:
+
+
+def upgrade_${name}() -> None:
+% if not changed:
+    # To change data, describe the table as it is now with sa.table() and sa.column().
+    # Do not import the models: they go on changing, this revision must not.
+% endif
+    ${changes[name][0]}
+
+
+def downgrade_${name}() -> None:
+    ${changes[name][1]}
+% endfor
+{% else %}
 def upgrade() -> None:
 % if upgrades:
     ${body(upgrades)}
@@ -48,3 +84,4 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     ${body(downgrades) if downgrades else "pass"}
+{% endif %}
