@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -466,6 +467,55 @@ def test_one_session_stores_each_model_in_its_database(
     subprocess.run([sys.executable, "program.py"], cwd=project.path, env=environment, check=True)
     assert query(databases["main"], "SELECT name FROM customers") == [("Ada",)]
     assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
+
+
+def test_a_third_database_takes_the_edits_of_the_readme(
+    project: Project, new_database: NewDatabase
+) -> None:
+    several = project.answers["databases"] == "several"
+    readme = project.read("README.md")
+    edits = re.findall(r"^\d\. (`\S+`)", readme[readme.index("To add one") :], re.MULTILINE)
+    migrations = ["`migrations/billing/`", "`alembic.ini`"] if several else []
+    expected = ["`settings.py`", "`models/billing/__init__.py`", *migrations, "`docs/billing.md`"]
+    assert edits[: len(expected)] == expected
+
+    project.replace("src/my_shop/settings.py", '"analytics")', '"analytics", "billing")')
+    models = project.path / "src" / "my_shop" / "models"
+    (models / "billing").mkdir()
+    shutil.copy(models / "main" / "__init__.py", models / "billing")
+    if several:
+        (project.path / "migrations" / "billing").mkdir()
+        ini = project.read("alembic.ini")
+        section = re.search(r"\[main\]\n.*\n", ini)
+        assert section is not None
+        project.replace(
+            "alembic.ini", section[0], section[0] + section[0].replace("main", "billing")
+        )
+    shutil.copy(project.path / "docs" / "main.md", project.path / "docs" / "billing.md")
+    project.succeed("docs.draw")
+
+    (models / "billing" / "invoice.py").write_text(
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.billing import Base\n\n\n"
+        "class Invoice(Base):\n"
+        '    __tablename__ = "invoices"\n\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+    )
+    project.succeed("docs.draw")
+    names = [*project.names, "billing"]
+    urls = {name: with_driver(new_database("sqlite")) for name in names}
+    histories = [["--name", name] for name in names] if several else [[]]
+    for history in histories:
+        project.succeed("alembic", *history, "upgrade", "head", url=urls)
+    project.succeed(
+        "alembic", *histories[-1], "revision", "--autogenerate", "-m", "Add invoices", url=urls
+    )
+    for history in histories:
+        project.succeed("alembic", *history, "upgrade", "head", url=urls)
+        project.succeed("alembic", *history, "check", url=urls)
+    assert tables_of(urls["billing"]) == {"invoices"}
+    assert tables_of(urls["main"]) == MAIN
+    project.succeed("pytest", url=urls)
 
 
 # What Alembic's own documentation promises, in each layout
