@@ -21,11 +21,13 @@ README.md
 alembic.ini
 migrations/README.md
 migrations/__init__.py
+migrations/comparison.py
 migrations/connection.py
 migrations/env.py
 migrations/errors.py
 migrations/lock.py
 migrations/post_write.py
+migrations/remarks.py
 migrations/review.py
 migrations/script.py.mako
 migrations/sqlite.py

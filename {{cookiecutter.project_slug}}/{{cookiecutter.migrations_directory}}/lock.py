@@ -101,7 +101,9 @@ def explained_difference(migration: MigrationContext) -> Iterator[None]:
             raise
         assert migration.connection is not None
         current = ", ".join(migration.get_current_heads()) or "no revision"
-        head = ", ".join(migration.script.get_heads())
+        head, *others = migration.script.get_heads()
+        if others:
+            raise CommandError("Multiple head revisions are present") from error
         raise CommandError(
             f"{name_of(migration.connection.engine.url)} is at {current}, but the head is {head}. "
             "Bring it up to date with: alembic upgrade head"
