@@ -343,9 +343,9 @@ def rename(project: Project, old: str, new: str, what: str) -> None:
     text = path.read_text()
     mark = {"column": "new_column_name", "table": "rename_table"}[what]
     (line,) = [line.strip(" #") for line in text.splitlines() if mark in line]
-    names = {f'"{old}"': f'"{new}"', f'"{new}"': f'"{old}"'}
-    line = line.replace("'", '"')
-    reverse = re.sub("|".join(names), lambda found: names[found[0]], line)
+    other = {old: new, new: old}
+    names = rf"(['\"])({old}|{new})\1"
+    reverse = re.sub(names, lambda found: f"{found[1]}{other[found[2]]}{found[1]}", line)
     tree = ast.parse(text)
     verbs = {"column": ("add_column", "drop_column"), "table": ("create_table", "drop_table")}
     for function in tree.body:

@@ -245,8 +245,34 @@ CHANGES = {
     "enum to text": text_to_enum.reverse("type_=sa.String(length=9)"),
 }
 
+# What neither loses nor locks anything, on any database.
+HARMLESS = {
+    "new table",
+    "new column",
+    "new column with a default",
+    "longer text",
+    "no longer not null",
+    "new default",
+    "changed default",
+    "removed default",
+    "removed index",
+    "removed unique constraint",
+    "removed foreign key",
+    "removed CHECK",
+    "new comment",
+    "changed comment",
+    "removed comment",
+    "new comment of a table",
+    "changed comment of a table",
+    "removed comment of a table",
+    "new table with an enum",
+    "new column of an enum",
+    "new column of an enum that is in use",
+    "longer value of an enum without a type",
+}
+
 CELLS = {
-    f"{name}-{kind}": (change, kind) for name, change in CHANGES.items() for kind in change.kinds
+    f"{name}-{kind}": (name, kind) for name, change in CHANGES.items() for kind in change.kinds
 }
 
 # Run in the project. The first state is migrated in a fork, so that the second finds no trace
@@ -315,11 +341,12 @@ def models(state: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("change", "project"), CELLS.values(), ids=CELLS.keys(), indirect=["project"]
+    ("name", "project"), CELLS.values(), ids=CELLS.keys(), indirect=["project"]
 )
 def test_a_change_is_found_and_goes_up_down_and_up_with_rows(
-    project: Project, new_database: NewDatabase, change: Change
+    project: Project, new_database: NewDatabase, name: str
 ) -> None:
+    change = CHANGES[name]
     kind = str(project.answers["database"])
     url = with_driver(new_database(kind))
     (project.path / "src/my_shop/models/items.py").write_text(models(change.before))
@@ -333,6 +360,7 @@ def test_a_change_is_found_and_goes_up_down_and_up_with_rows(
     (path,) = project.versions.glob("*_second.py")
     upgrade, _ = path.read_text().split("def downgrade")
     assert change.expected in upgrade
+    assert name not in HARMLESS or "#" not in upgrade
     project.succeed("ruff", "check", str(path))
     project.succeed("ruff", "format", "--check", str(path))
     assert query(url, "SELECT name, number FROM items") == [("tea", 3)]
