@@ -76,7 +76,6 @@ def process_revision_directives(
 ) -> None:
     """Look over a revision before it is written; see the functions below."""
     config = context.config
-<<<<<<< /tmp/rev_ours.py
 {% if layout.shared %}
     # One database after the other adds its own part.
     parts = directives[0].upgrade_ops_list
@@ -89,8 +88,6 @@ def process_revision_directives(
         say_what_check_found(nothing or not is_last)
     elif config.cmd_opts.autogenerate and nothing:
 {% else %}
-=======
->>>>>>> /tmp/rev_theirs.py
     upgrade_ops, downgrade_ops = directives[0].upgrade_ops, directives[0].downgrade_ops
     if config is None or config.cmd_opts is None or upgrade_ops is None or downgrade_ops is None:
         return
