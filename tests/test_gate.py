@@ -217,7 +217,20 @@ def test_workflow_and_hooks_are_valid_and_safe(baked: Bake, database: str) -> No
     )
 
 
-@pytest.mark.parametrize("database", DATABASES)
+@pytest.fixture
+def mypy_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One cache for the types of SQLAlchemy, which take mypy most of its time."""
+    monkeypatch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "mypy"))
+
+
+@pytest.mark.usefixtures("mypy_cache")
+@pytest.mark.parametrize(
+    "database",
+    [
+        pytest.param(name, marks=[] if name in LINTED else [pytest.mark.rounds])
+        for name in DATABASES
+    ],
+)
 def test_every_command_of_the_workflow_passes_in_a_new_project(
     bake: Bake, new_database: NewDatabase, database: str
 ) -> None:
@@ -236,6 +249,7 @@ def test_every_command_of_the_workflow_passes_in_a_new_project(
         project.succeed(*module, url=url)
 
 
+@pytest.mark.usefixtures("mypy_cache")
 def test_the_hooks_run_before_a_commit_and_stop_what_is_wrong(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     (tmp_path / "bin").mkdir()

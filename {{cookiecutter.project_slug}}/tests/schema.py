@@ -1,6 +1,7 @@
 """What is in a database, as lines of text that can be compared."""
 
 import re
+from functools import cache
 
 from sqlalchemy import Connection, text
 
@@ -135,6 +136,7 @@ def schema(connection: Connection) -> set[str]:
     return lines
 
 
+@cache
 def normalised(line: str) -> str:
     """Return a line without what does not count: quotes around names, and how it is broken."""
     return " ".join(line.replace('"', "").replace("`", "").split())

@@ -87,7 +87,7 @@ def owned(server: Connection, name: str) -> bool:
 def drop_leftovers(server: Connection) -> None:
     """Drop the scratch databases of runs that were killed."""
     for name in server.scalars(text(LIST_DATABASES.get(server.dialect.name, "SHOW DATABASES"))):
-        if re.fullmatch(rf"{PREFIX}[0-9a-f]{{ '{12}' }}", name) and owned(server, name):
+        if re.fullmatch(PREFIX + "[0-9a-f]{12}", name) and owned(server, name):
             with suppress(DBAPIError):  # Another account's, or somebody looks at it.
                 server.execute(text(f"DROP DATABASE IF EXISTS {name}"))
 

@@ -163,6 +163,7 @@ def test_a_new_revision_is_valid_whatever_its_message(tmp_path: Path{{ ", name: 
     message = 'say """hi""" in C:\\users with {braces} and 100%\non two lines'
     config = Config(ROOT / "alembic.ini"{{ ", ini_section=name" if several }})
     config.set_main_option("version_locations", str(tmp_path).replace("%", "%%"))
+    config.set_section_option("post_write_hooks", "hooks", "")  # Valid before it is formatted.
     command.revision(config, message)
     (path,) = tmp_path.glob("*.py")
     docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
