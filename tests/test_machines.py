@@ -179,6 +179,8 @@ def install(folder: Path, python: str, *packages: str) -> Path:
 
 def interpreter(version: str) -> str:
     """Return a Python that pyenv has, which uv does not find, or else what uv finds or loads."""
+    if "/" in version:
+        return version
     versions = Path.home() / ".pyenv" / "versions"
     return next(map(str, versions.glob(f"{version}.*/bin/python{version}")), version)
 
@@ -265,6 +267,16 @@ def test_without_network_and_cache_says_so_and_leaves_no_half_an_environment(
     assert "not proven: uv could not install the dependencies." in run.stdout
     assert "kept" not in run.stdout
     assert not (tmp_path / "out" / "my-shop" / ".venv").exists()
+
+
+@pytest.mark.slow
+def test_without_network_the_cache_is_enough(machine: dict[str, str], tmp_path: Path) -> None:
+    cookiecutter = install(tmp_path / "venv", PYTHONS[0], "cookiecutter")
+    give_uv(machine)
+    for proxy in ({}, {"HTTPS_PROXY": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}):
+        run = generate(machine | proxy, cookiecutter, folder=tmp_path / f"out{len(proxy)}")
+        assert run.returncode == 0, run.stderr
+        assert run.stdout.count("kept") == PROMISES, run.stdout
 
 
 @pytest.mark.slow
