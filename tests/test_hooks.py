@@ -345,6 +345,21 @@ def test_free_text_is_kept_to_the_letter(generate: Generate, tmp_path: Path, nam
     assert metadata["project"]["description"] == name
 
 
+def test_texts_typed_at_the_prompts_are_kept_to_the_letter(template: Path, tmp_path: Path) -> None:
+    typed = ["{{ 7 * 7 }} [b]Ω[/b]", "my-shop", "", 'Say "{% x %}"', "O'Neill", "", *"111yxn"]
+    subprocess.run(
+        [sys.executable, "-m", "cookiecutter", "--default-config", "-o", tmp_path, template],
+        input="".join(f"{answer}\n" for answer in typed).replace("x\n", "migrations\n"),
+        check=True,
+        encoding="utf-8",
+    )
+    metadata = tomllib.loads((tmp_path / "my-shop/pyproject.toml").read_text(encoding="utf-8"))
+    assert metadata["project"]["description"] == 'Say "{% x %}"'
+    assert metadata["project"]["authors"][0]["name"] == "O'Neill"
+    readme = (tmp_path / "my-shop/README.md").read_text(encoding="utf-8")
+    assert readme.startswith(r"# {{ 7 \* 7 }} \[b]Ω\[/b]")
+
+
 RUNS = "open({0}ran{0}, {0}w{0}).write({0}x{0})"
 
 
