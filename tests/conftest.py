@@ -19,6 +19,9 @@ from cookiecutter.main import cookiecutter
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
+# Whole projects, with tests of their own.
+collect_ignore = ["golden"]
+
 TEMPLATE = Path(__file__).resolve().parents[1]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 SERVERS = {
