@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 # How many answers each property is tried with: a sample now, the many with -m slow.
-ANSWERS = [pytest.param(30, id="sample"), pytest.param(1000, id="many", marks=pytest.mark.slow)]
+ANSWERS = [pytest.param(20, id="sample"), pytest.param(1000, id="many", marks=pytest.mark.slow)]
 MANNERS = {"deadline": None, "database": None, "derandomize": True}
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SERVERS, TEMPLATE
+from conftest import SERVERS, copy_of_template, edit
 
 Generate = Callable[..., subprocess.CompletedProcess[str]]
 PROMISES = [
@@ -28,12 +27,7 @@ PROMISES = [
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
     """A copy of the template, for sabotage."""
-    copy = tmp_path / "template"
-    copy.mkdir()
-    shutil.copy(TEMPLATE / "cookiecutter.json", copy)
-    for folder in ("hooks", "{{cookiecutter.project_slug}}"):
-        shutil.copytree(TEMPLATE / folder, copy / folder)
-    return copy
+    return copy_of_template(tmp_path / "template")
 
 
 @pytest.fixture
@@ -56,12 +50,6 @@ def generate(template: Path, tmp_path: Path) -> Generate:
         )  # fmt: skip
 
     return run
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    before = path.read_text(encoding="utf-8")
-    assert old in before
-    path.write_text(before.replace(old, new), encoding="utf-8")
 
 
 def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import TEMPLATE, UNWANTED, NewDatabase, query, wait_until
+from conftest import TEMPLATE, UNWANTED, NewDatabase, copy_of_template, edit, query, wait_until
 from sqlalchemy import URL
 
 PROMISES = 8
@@ -92,21 +92,15 @@ def test_a_refusal_can_be_read_on_an_old_terminal(machine: dict[str, str], tmp_p
 def block_the_proof(template: Path, started: Path) -> None:
     """Make the proof say that it has a scratch database, and then never end."""
     path = template / PROJECT / "tests" / "test_migrations.py"
-    text = path.read_text(encoding="utf-8")
     name = "def test_upgrade_gives_the_tables_of_the_models(empty_database: URL) -> None:\n"
-    assert name in text
     wait = f"    Path({str(started)!r}).write_text(str(empty_database.database))\n"
-    path.write_text(text.replace(name, f"{name}{wait}    import time; time.sleep(600)\n"))
+    edit(path, name, f"{name}{wait}    import time; time.sleep(600)\n")
 
 
 @pytest.fixture
 def interrupt(machine: dict[str, str], tmp_path: Path) -> Iterator[Callable[..., str]]:
     """A function that presses Ctrl-C during the proof, and returns the scratch database's name."""
-    template, started = tmp_path / "template", tmp_path / "started"
-    template.mkdir()
-    shutil.copy(TEMPLATE / "cookiecutter.json", template)
-    for folder in ("hooks", PROJECT):
-        shutil.copytree(TEMPLATE / folder, template / folder)
+    template, started = copy_of_template(tmp_path / "template"), tmp_path / "started"
     block_the_proof(template, started)
     running: list[subprocess.Popen[bytes]] = []
 

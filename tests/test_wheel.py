@@ -35,13 +35,12 @@ def test_migrations_below_the_package_are_as_good_as_beside_it(
     project.succeed("ruff", "format", "--check", "--no-cache")
     cache = tmp_path_factory.getbasetemp() / "mypy"
     project.succeed("mypy", "--strict", f"--cache-dir={cache}", "src", "tests")
-    project.succeed("alembic", "upgrade", "head")
     # A revision is formatted, whatever its template leaves to do.
     template = f"{project.answers['migrations_directory']}/script.py.mako"
     project.replace(template, "def upgrade()", "def   upgrade( )")
     project.succeed("alembic", "revision", "--message", "add invoices")
     project.succeed("ruff", "format", "--check", "--no-cache")
-    project.succeed("pytest")
+    project.succeed("pytest", "tests/test_migrations.py")
     assert len(project.read("README.md").splitlines()) <= 100
 
 
