@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -19,6 +20,9 @@ from allpairspy import AllPairs
 from cookiecutter.main import cookiecutter
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
+
+# Whole projects, with tests of their own.
+collect_ignore = ["golden"]
 
 TEMPLATE = Path(__file__).resolve().parents[1]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
@@ -75,6 +79,22 @@ def name_of(answers: Answers) -> str:
     return "-".join(words)
 
 
+def edit(path: Path, old: str, new: str) -> None:
+    """Edit a file, and be sure that something was edited."""
+    before = path.read_text(encoding="utf-8")
+    assert old in before
+    path.write_text(before.replace(old, new), encoding="utf-8")
+
+
+def copy_of_template(folder: Path) -> Path:
+    """Copy what Cookiecutter reads of the template, for a test that changes it."""
+    folder.mkdir()
+    shutil.copy(TEMPLATE / "cookiecutter.json", folder)
+    for name in ("hooks", "{{cookiecutter.project_slug}}"):
+        shutil.copytree(TEMPLATE / name, folder / name)
+    return folder
+
+
 @dataclass(frozen=True)
 class Project:
     """A generated project, and what its owner can do with it."""
@@ -113,10 +133,8 @@ class Project:
         return (self.path / name).read_text(encoding="utf-8")
 
     def replace(self, name: str, old: str, new: str) -> None:
-        """Edit a file as its owner would, and be sure that something was edited."""
-        before = self.read(name)
-        assert old in before
-        (self.path / name).write_text(before.replace(old, new), encoding="utf-8")
+        """Edit a file as its owner would."""
+        edit(self.path / name, old, new)
 
     def add_revision(self, identifier: str, upgrade: str, downgrade: str = "pass") -> Path:
         """Write a revision on top of the newest one. The bodies are Python on one line or more."""

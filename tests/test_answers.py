@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 # How many answers each property is tried with: a sample now, the many with -m slow.
-ANSWERS = [pytest.param(30, id="sample"), pytest.param(1000, id="many", marks=pytest.mark.slow)]
+ANSWERS = [pytest.param(20, id="sample"), pytest.param(1000, id="many", marks=pytest.mark.slow)]
 MANNERS = {"deadline": None, "database": None, "derandomize": True}
 
 
@@ -47,10 +47,10 @@ TEXTS = ["project_name", "description", "author_name"]
 NAMES = ["project_slug", "package_name", "migrations_directory"]
 QUOTES = ["'", '"', "'''", '"""', "\\", "\\n", "\\u00e4", "\\x00", "`", "```", "~~~"]
 LETTERS = ["ä", "ß", "Ω", "ğ", "🚀", "👩\u200d💻", "שלום", "مرحبا", "\u202e", "\ufeff", "\xa0"]
-CODE = ["}}", "%}", "#}", "{", "${x}", "$x$", "%(here)s", "%%", "${{", "<%", "#{x}"]
+CODE = ["{{ }}", "{%", "{#", "{{ 1 + 1 }}", "{% raw %}", "{% endraw %}", "{{ cookiecutter.x }}"]
+CODE += ["{", "}}", "${x}", "$x$", "%(here)s", "%%", "${{ x }}", "<%", "#{x}"]
 MARKUP = ["<b>", "<!--", "&", "&amp;", "[x](y)", "![", "===", "*", "_x_", "|", ":", "@", ",", ";"]
 BEGINNINGS = ["# ", "- ", "+ ", "* ", "1. ", "2) ", "> ", "= ", "| a | b |", "    ", "---"]
-TEMPLATES = ["{{", "{%", "{#", "{{ 1 + 1 }}", "{% raw %}", "{{ cookiecutter.project_name }}"]
 CONTROLS = ["\t", "\n", "\r", "\x00", "\x1b", "\x85", "\u2028", "\uffff", "\ud83d"]
 characters = st.characters(categories=["L", "M", "N", "P", "S", "Zs"])
 
@@ -63,7 +63,7 @@ kept = texts_of(
     st.sampled_from([*QUOTES, *LETTERS, *CODE, *MARKUP, *BEGINNINGS])
     | st.text(characters, max_size=20)
 )
-texts = kept | texts_of(st.sampled_from([*QUOTES, *TEMPLATES, *CONTROLS]) | st.text(max_size=20))
+texts = kept | texts_of(st.sampled_from([*QUOTES, *CODE, *CONTROLS]) | st.text(max_size=20))
 names = st.one_of(
     st.from_regex(r"[a-z][a-z0-9_]{0,45}", fullmatch=True),
     st.text(string.ascii_letters + string.digits + "-_./\\ äß%{}~", max_size=12),
@@ -79,7 +79,7 @@ def problems(**answers: str) -> list[str]:
     slug = answers.get("project_slug", "my-shop")
     defaults = {**QUESTIONS, "project_slug": slug, "package_name": slug.replace("-", "_")}
     asked = {**defaults, **answers}
-    return HOOK.problems(asked | {"__asked_slug": slug}, {}, Path("/home/me/my-shop"))
+    return HOOK.problems(asked | {"__asked_slug": slug}, Path("/home/me/my-shop"))
 
 
 def bake_quickly(folder: str, **answers: str) -> Project:
@@ -151,8 +151,7 @@ def test_a_friendly_text_is_never_refused(examples: int) -> None:
     @settings(max_examples=examples, **MANNERS)
     @given(kept | st.text(characters, max_size=500))
     def holds(text: str) -> None:
-        refused = problems(description=text)
-        assert bool(refused) == any(sign in text for sign in ("{{", "{%", "{#"))
+        assert problems(description=text) == []
 
     holds()
 
@@ -187,7 +186,7 @@ def test_any_name_works_or_is_refused_with_a_suggestion_that_works(
 @pytest.mark.parametrize("examples", ANSWERS)
 def test_any_address_is_kept_to_the_letter_or_refused(examples: int, replay_folder: None) -> None:
     @settings(max_examples=examples, **MANNERS)
-    @given(st.emails() | texts.map(lambda text: f"{text}@example.com"))
+    @given(st.emails() | st.sampled_from(CONTROLS + LETTERS + CODE).map("me{}@example.com".format))
     def holds(address: str) -> None:
         if problems(author_email=address):
             return
@@ -270,3 +269,13 @@ def replay_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         "abbreviations": {},
     }
     monkeypatch.setattr("cookiecutter.main.get_user_config", change)
+
+
+def test_every_template_in_the_questions_is_marked_so_that_answers_are_none() -> None:
+    text = json.dumps(QUESTIONS)
+    start = QUESTIONS["_jinja2_env_vars"]["variable_start_string"]
+    assert start == "\0{{"
+    switch = QUESTIONS["__from_here_on_files"]
+    for found in re.finditer(r"\{[{%#]", text.replace(json.dumps(switch), "")):
+        before = text.replace(json.dumps(switch), "")[: found.start()]
+        assert before.endswith(r"\u0000"), before[-60:]

@@ -227,7 +227,7 @@ def mypy_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 @pytest.mark.parametrize(
     "database",
     [
-        pytest.param(name, marks=[] if name in LINTED else [pytest.mark.rounds])
+        pytest.param(name, marks=[] if name in LINTED else [pytest.mark.slow])
         for name in DATABASES
     ],
 )

@@ -1,7 +1,7 @@
 """Promises about what happens before and after a project is written."""
 
 import os
-import shutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import SERVERS, TEMPLATE
+from conftest import SERVERS, copy_of_template, edit
 
 Generate = Callable[..., subprocess.CompletedProcess[str]]
 PROMISES = [
@@ -30,12 +30,7 @@ PROMISES = [
 @pytest.fixture
 def template(tmp_path: Path) -> Path:
     """A copy of the template, for sabotage."""
-    copy = tmp_path / "template"
-    copy.mkdir()
-    shutil.copy(TEMPLATE / "cookiecutter.json", copy)
-    for folder in ("hooks", "{{cookiecutter.project_slug}}"):
-        shutil.copytree(TEMPLATE / folder, copy / folder)
-    return copy
+    return copy_of_template(tmp_path / "template")
 
 
 @pytest.fixture
@@ -58,12 +53,6 @@ def generate(template: Path, tmp_path: Path) -> Generate:
         )  # fmt: skip
 
     return run
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    before = path.read_text(encoding="utf-8")
-    assert old in before
-    path.write_text(before.replace(old, new), encoding="utf-8")
 
 
 def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path) -> None:
@@ -291,13 +280,19 @@ def test_a_broken_structure_is_found_without_any_package(
         ("package_name", "config", "a name that env.py uses"),
         ("migrations_directory", "my_shop", "another folder of the project"),
         ("migrations_directory", "alembic", "the project itself needs"),
-        ("migrations_directory", "../evil", "must be lower-case ASCII"),
+        ("migrations_directory", "../evil", "or of one below src/my_shop"),
         ("migrations_directory", "src", "another folder of the project"),
         ("migrations_directory", "src/my_shop/models", "another folder of the project"),
-        ("migrations_directory", "src/other/migrations", "must be lower-case ASCII"),
-        ("migrations_directory", "src/my_shop/a/b", "must be lower-case ASCII"),
+        ("migrations_directory", "src/other/migrations", "or of one below src/my_shop"),
+        ("migrations_directory", "src/my_shop/a/b", "or of one below src/my_shop"),
+        ("migrations_directory", "/etc", "or of one below src/my_shop"),
         ("project_slug", "My Shop", "must be lower-case ASCII"),
         ("project_slug", "-rf", "must be lower-case ASCII"),
+        ("project_slug", "a/b", "must be lower-case ASCII"),
+        ("project_slug", "../evil", "must be lower-case ASCII"),
+        ("project_slug", "..", "must be lower-case ASCII"),
+        ("project_slug", "", "must be lower-case ASCII"),
+        ("project_slug", "{{ 'shop' }}", "must be lower-case ASCII"),
         ("project_slug", "pytest", "the project itself needs"),
         ("project_slug", "COM1", "must be lower-case ASCII"),
         ("description", "two\nlines", "one line"),
@@ -311,26 +306,69 @@ def test_an_answer_that_cannot_work_is_refused_in_one_sentence(
     assert run.returncode != 0
     (sentence,) = [line for line in run.stderr.splitlines() if line.startswith(f"  {question} ")]
     assert reason in sentence
+    assert re.search(
+        r": (try '[a-z][a-z0-9_-]*'|try 'you@example.com'|write it without)\.$", sentence
+    )
     assert not list((tmp_path / "out").rglob("*"))
+    assert {path.name for path in tmp_path.iterdir()} == {"out", "template"}
 
 
 @pytest.mark.parametrize(
     "name",
-    ['Zoë "Quote" O\'Neill', "back\\slash", '"""', "naïve 🚀 $%{x}", "<b> & #"],
+    [
+        'Zoë "Quote" O\'Neill',
+        "back\\slash",
+        '"""',
+        "naïve 🚀 $%{x}",
+        "<b> & #",
+        "{{ }} {% %} {# #} ${} %(x)s",
+        "{{ cookiecutter.project_slug }} {{ 1 + 1 }}",
+        "{% raw %}{{ x }}{% endraw %}",
+        "שלום " * 100,
+    ],
 )
 def test_free_text_is_kept_to_the_letter(generate: Generate, tmp_path: Path, name: str) -> None:
-    run = generate(author_name=name, description=name, set_up_now="no")
+    answers = dict.fromkeys(["author_name", "description", "project_name"], name)
+    run = generate(**answers, project_slug="my-shop", set_up_now="no")
     assert run.returncode == 0, run.stderr
     metadata = tomllib.loads((tmp_path / "out/my-shop/pyproject.toml").read_text(encoding="utf-8"))
     assert metadata["project"]["authors"][0]["name"] == name
     assert metadata["project"]["description"] == name
 
 
-def test_code_in_an_answer_does_not_run_in_a_hook(generate: Generate, tmp_path: Path) -> None:
-    code = '"""); open("ran", "w").write("x"); json.loads(r"""{}'
-    run = generate(author_name=code, set_up_now="no")
+def test_texts_typed_at_the_prompts_are_kept_to_the_letter(template: Path, tmp_path: Path) -> None:
+    typed = ["{{ 7 * 7 }} [b]Ω[/b]", "my-shop", "", 'Say "{% x %}"', "O'Neill", "", *"111yxn"]
+    subprocess.run(
+        [sys.executable, "-m", "cookiecutter", "--default-config", "-o", tmp_path, template],
+        input="".join(f"{answer}\n" for answer in typed).replace("x\n", "migrations\n"),
+        check=True,
+        encoding="utf-8",
+    )
+    metadata = tomllib.loads((tmp_path / "my-shop/pyproject.toml").read_text(encoding="utf-8"))
+    assert metadata["project"]["description"] == 'Say "{% x %}"'
+    assert metadata["project"]["authors"][0]["name"] == "O'Neill"
+    readme = (tmp_path / "my-shop/README.md").read_text(encoding="utf-8")
+    assert readme.startswith(r"# {{ 7 \* 7 }} \[b]Ω\[/b]")
+
+
+RUNS = "open({0}ran{0}, {0}w{0}).write({0}x{0})"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f'"""); {RUNS.format(chr(34))}; json.loads(r"""{{}}',
+        f"{{{{ cycler.__init__.__globals__.__builtins__.{RUNS.format(chr(39))} }}}}",
+        f"{{% set x = cycler.__init__.__globals__.__builtins__.{RUNS.format(chr(39))} %}}",
+    ],
+    ids=["python", "expression", "statement"],
+)
+def test_code_in_an_answer_does_not_run(generate: Generate, tmp_path: Path, code: str) -> None:
+    answers = dict.fromkeys(["author_name", "description", "project_name"], code)
+    run = generate(**answers, project_slug="my-shop", set_up_now="no")
     assert run.returncode == 0, run.stderr
     assert not list(tmp_path.rglob("ran"))
+    assert not list(Path.cwd().glob("ran"))
 
 
 def test_a_percent_sign_in_the_path_is_refused(generate: Generate, tmp_path: Path) -> None:
@@ -353,3 +391,17 @@ def test_a_project_that_was_there_before_is_left_alone(generate: Generate, tmp_p
     mine.write_text("keep me")
     assert generate().returncode != 0
     assert mine.read_text() == "keep me"
+
+
+def test_a_refused_folder_outside_leaves_no_trace(generate: Generate, tmp_path: Path) -> None:
+    assert generate(project_slug=str(tmp_path / "deep" / "er")).returncode != 0
+    assert not (tmp_path / "deep").exists()
+
+
+def test_braces_in_the_path_are_refused(generate: Generate, tmp_path: Path) -> None:
+    folder = tmp_path / "{{ 1 }}"
+    folder.mkdir()
+    run = generate("/nonexistent", folder.name)
+    assert run.returncode != 0
+    assert f"The folder {folder} has a brace in its path" in run.stderr
+    assert not list(folder.iterdir())

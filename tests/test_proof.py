@@ -28,13 +28,13 @@ STAIRWAY = PROMISES[-1]
 AFTER_UPGRADE = set(PROMISES[-3:])
 SERVERS = ["postgresql", "mysql"]
 ALL = ["sqlite", *SERVERS]
-# In the default run as far as they differ; the others with -m rounds.
-SAMPLE = ["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.rounds)]
+# In the default run as far as they differ; the others with -m slow.
+SAMPLE = ["sqlite", "postgresql", pytest.param("mysql", marks=pytest.mark.slow)]
 DRIVERS = [
     pytest.param(
         kind,
         driver,
-        marks=[pytest.mark.rounds] if driver == "async" and kind != "postgresql" else [],
+        marks=[pytest.mark.slow] if driver == "async" and kind != "postgresql" else [],
     )
     for kind in ALL
     for driver in ("sync", "async")
@@ -175,7 +175,7 @@ VARIANTS = {
 @pytest.mark.parametrize(
     "mutation",
     [
-        pytest.param(name, marks=[pytest.mark.rounds] if name in VARIANTS else [])
+        pytest.param(name, marks=[pytest.mark.slow] if name in VARIANTS else [])
         for name in MUTATIONS
     ],
 )

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -10,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUESTIONS, TEMPLATE, UNWANTED, Project
+from conftest import QUESTIONS, UNWANTED, Project, copy_of_template, edit
 
 UV = Path(sys.executable).parent / "uv"
 PROJECT = "{{cookiecutter.project_slug}}"
@@ -25,7 +24,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     home = tmp_path / "home"
     home.mkdir()
     (home / ".cookiecutterrc").write_text(
-        f"abbreviations:\n  gh: file://{tmp_path}/hub/{{0}}.git\n"
+        f"abbreviations:\n  gh: {tmp_path.as_uri()}/hub/{{0}}.git\n"
     )
     kept = {key: value for key, value in os.environ.items() if key not in UNWANTED}
     identity = {"NAME": "Zoë", "EMAIL": "zoe@example.com"}
@@ -47,11 +46,7 @@ def git(environment: dict[str, str]) -> Callable[..., str]:
 @pytest.fixture
 def template(tmp_path: Path, git: Callable[..., str]) -> Path:
     """A clone of the template with a tag v1, and a bare repository that gh:org/template means."""
-    clone, hub = tmp_path / "template", tmp_path / "hub" / "org" / "template.git"
-    clone.mkdir()
-    shutil.copy(TEMPLATE / "cookiecutter.json", clone)
-    for folder in ("hooks", PROJECT):
-        shutil.copytree(TEMPLATE / folder, clone / folder)
+    clone, hub = copy_of_template(tmp_path / "template"), tmp_path / "hub/org/template.git"
     hub.mkdir(parents=True)
     git(hub, "init", "--quiet", "--bare")
     git(clone, "init", "--quiet")
@@ -90,12 +85,6 @@ def cookiecutter(environment: dict[str, str], template: Path, tmp_path: Path) ->
 def contents(folder: Path) -> dict[str, str]:
     project = Project(folder, {})
     return {name: project.read(name) for name in project.files}
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    before = path.read_text(encoding="utf-8")
-    assert old in before
-    path.write_text(before.replace(old, new), encoding="utf-8")
 
 
 ANSWERS = ("--no-input", "set_up_now=no", "driver=async", 'description=Say "hi" \\ Größe 🚀')
@@ -234,7 +223,7 @@ def test_cruft_brings_a_newer_template_to_an_edited_project(
     cruft: Cookiecutter, template: Path, git: Callable[..., str], tmp_path: Path
 ) -> None:
     project = tmp_path / "out" / "my-shop"
-    hub = f"file://{tmp_path}/hub/org/template.git"
+    hub = f"{tmp_path.as_uri()}/hub/org/template.git"
     answers = json.dumps({"description": 'Say "hi" \\ Größe 🚀', "database": "postgresql"})
     made = cruft(
         "create", hub, "--no-input", "--output-dir", tmp_path / "out", "--extra-context", answers
@@ -290,7 +279,7 @@ def test_cruft_takes_a_project_that_cookiecutter_made(
     tmp_path: Path,
 ) -> None:
     assert cookiecutter("gh:org/template", *ANSWERS).returncode == 0
-    hub = f"file://{tmp_path}/hub/org/template.git"
+    hub = f"{tmp_path.as_uri()}/hub/org/template.git"
     cruft("link", hub, "--no-input", "--config-file", ".cookiecutter.json")
     project = tmp_path / "out" / "my-shop"
     git(project, "init", "--quiet")
