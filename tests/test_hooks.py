@@ -157,19 +157,15 @@ def test_without_network_proves_with_the_packages_that_are_there_and_says_what_u
 
 PROJECT = "{{cookiecutter.project_slug}}"
 MIGRATIONS = f"{PROJECT}/{{{{cookiecutter.migrations_directory}}}}"
-REVISION = (
-    f"{MIGRATIONS}/versions/"
-    "{{ '2026_11_23_0900-4f1c2a7be930_create_example_tables.py' if cookiecutter.example_models }}"
-)
+VERSIONS = f"{MIGRATIONS}/{{{{cookiecutter.__versions}}}}"
+REVISION = f"{VERSIONS}/{{{{cookiecutter.__revision}}}}"
 MODELS = f"{PROJECT}/{{{{cookiecutter.__package_directory}}}}/models"
-EXAMPLE = f"{MODELS}/{{{{ 'example.py' if cookiecutter.example_models }}}}"
+EXAMPLE = f"{MODELS}/{{{{cookiecutter.__example_model}}}}"
 
 
 def add_second_head(template: Path) -> None:
     text = (template / REVISION).read_text(encoding="utf-8")
-    (template / MIGRATIONS / "versions" / "second.py").write_text(
-        text.replace("4f1c2a7be930", "aaaa")
-    )
+    (template / VERSIONS / "second.py").write_text(text.replace("4f1c2a7be930", "aaaa"))
 
 
 SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
