@@ -31,7 +31,8 @@ def tables(connection):
 """
 
 
-@pytest.fixture(params=["sync", "async"])
+# Both have the same migrations, so the second driver is tried with -m slow.
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
 def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
     return bake(driver=request.param)
 
