@@ -15,9 +15,15 @@ from typing import Any
 
 from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.script import write_hooks
+
+from {{ cookiecutter.__migrations_package }}.post_write import finish
 
 # All that is loaded by now stays to the end: no search for garbage needs to look at it.
 gc.freeze()
+
+# The name by which alembic.ini calls it.
+write_hooks.register("post_write")(finish)
 
 # A revision that is there twice, or whose parent is missing, is only warned of by Alembic.
 warnings.filterwarnings("error", "Revision .* is (not )?present")
