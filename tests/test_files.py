@@ -6,7 +6,7 @@ import tomllib
 from pathlib import PurePosixPath
 
 import pytest
-from conftest import QUESTIONS, TEMPLATE, Project
+from conftest import QUESTIONS, TEMPLATE, Bake, Project
 
 TEMPLATE_FILES = [
     path for path in (TEMPLATE / "{{cookiecutter.project_slug}}").rglob("*") if path.is_file()
@@ -21,7 +21,6 @@ TREE = """
 .pre-commit-config.yaml
 README.md
 alembic.ini
-docs/models.md
 migrations/README.md
 migrations/__init__.py
 migrations/comparison.py
@@ -41,6 +40,7 @@ src/my_shop/models/__init__.py
 src/my_shop/models/base.py
 src/my_shop/settings.py
 tests/__init__.py
+tests/commands.py
 tests/conftest.py
 tests/schema.py
 tests/scratch.py
@@ -53,21 +53,44 @@ migrations/versions/head.txt
 src/my_shop/models/example.py
 tests/test_example.py
 """
+SECOND_DATABASE = """
+docs/analytics.md
+docs/draw.py
+src/my_shop/models/analytics/__init__.py
+src/my_shop/models/main/__init__.py
+"""
+SECOND_HISTORY = """
+migrations/analytics/2026_11_23_0900-9d0b6c51e7f8_create_example_tables.py
+migrations/analytics/head.txt
+"""
+
+
+def expected_files(project: Project) -> set[str]:
+    """Return the files that a project has by its answers."""
+    databases, examples = project.answers["databases"], project.answers["example_models"]
+    files = set(TREE.split()) | (set(EXAMPLES.split()) if examples else set())
+    if not examples:
+        files.add("migrations/versions/.gitkeep")
+    facts = QUESTIONS["_database_facts"][project.answers["database"]]
+    if not facts["embedded"]:
+        files |= {".dockerignore", "Dockerfile", "compose.yaml"}
+    if facts["lint_dependencies"]:
+        files.add("migrations/lint.py")
+    if databases == "one":
+        return files | {"docs/models.md"}
+    files = {name.replace("models/example", "models/main/example") for name in files}
+    files |= {"docs/main.md", *SECOND_DATABASE.split()}
+    if examples:
+        files.add("src/my_shop/models/analytics/example.py")
+    if databases == "shared_history":
+        return files | {"migrations/together.py"}
+    files = {name.replace("migrations/versions/", "migrations/main/") for name in files}
+    files |= set(SECOND_HISTORY.split()) if examples else {"migrations/analytics/.gitkeep"}
+    return files | {"migrations/without_name.py"}
 
 
 def test_has_exactly_these_files(project: Project) -> None:
-    expected = set(TREE.split())
-    expected |= (
-        set(EXAMPLES.split())
-        if project.answers["example_models"]
-        else {"migrations/versions/.gitkeep"}
-    )
-    facts = QUESTIONS["_database_facts"][project.answers["database"]]
-    if not facts["embedded"]:
-        expected |= {".dockerignore", "Dockerfile", "compose.yaml"}
-    if facts["lint_dependencies"]:
-        expected.add("migrations/lint.py")
-    assert project.files == expected
+    assert project.files == expected_files(project)
 
 
 def test_leaves_no_template_code(project: Project) -> None:
@@ -83,9 +106,17 @@ def test_names_no_option_that_was_not_chosen(project: Project) -> None:
     )
     if not project.answers["example_models"]:
         others |= {"example_models", "models.example", "Customer"}
+    others |= {
+        "one": {"analytics", "BASES", "DEVELOPMENT_URLS"},
+        "several": {"upgrade_main", "together.py"},
+        "shared_history": {"--name main", "without_name.py"},
+    }[str(project.answers["databases"])]
     for name in project.files - {".cookiecutter.json"}:
         for word in others:
-            assert word not in project.read(name), (name, word)
+            assert not re.search(rf"(?<!\w){re.escape(word)}(?!\w)", project.read(name)), (
+                name,
+                word,
+            )
 
 
 def test_passes_ruff_check(project: Project) -> None:

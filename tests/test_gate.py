@@ -226,10 +226,7 @@ def mypy_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPat
 @pytest.mark.usefixtures("mypy_cache")
 @pytest.mark.parametrize(
     "database",
-    [
-        pytest.param(name, marks=[] if name in LINTED else [pytest.mark.slow])
-        for name in DATABASES
-    ],
+    [pytest.param(name, marks=[] if name in LINTED else [pytest.mark.slow]) for name in DATABASES],
 )
 def test_every_command_of_the_workflow_passes_in_a_new_project(
     bake: Bake, new_database: NewDatabase, database: str

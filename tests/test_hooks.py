@@ -157,24 +157,22 @@ def test_without_network_proves_with_the_packages_that_are_there_and_says_what_u
 
 PROJECT = "{{cookiecutter.project_slug}}"
 MIGRATIONS = f"{PROJECT}/{{{{cookiecutter.migrations_directory}}}}"
-REVISION = (
-    f"{MIGRATIONS}/versions/"
-    "{{ '2026_11_23_0900-4f1c2a7be930_create_example_tables.py' if cookiecutter.example_models }}"
-)
+ENV = f"{MIGRATIONS}/{{{{ 'env.py' if cookiecutter.databases != 'shared_history' }}}}"
+VERSIONS = f"{MIGRATIONS}/{{{{cookiecutter.__versions}}}}"
+REVISION = f"{VERSIONS}/{{{{cookiecutter.__revision}}}}"
+FIRST_OPERATION = '    op.create_table(\n        "customers",\n'
 MODELS = f"{PROJECT}/{{{{cookiecutter.__package_directory}}}}/models"
-EXAMPLE = f"{MODELS}/{{{{ 'example.py' if cookiecutter.example_models }}}}"
+EXAMPLE = f"{MODELS}/{{{{cookiecutter.__example_model}}}}"
 
 
 def add_second_head(template: Path) -> None:
     text = (template / REVISION).read_text(encoding="utf-8")
-    (template / MIGRATIONS / "versions" / "second.py").write_text(
-        text.replace("4f1c2a7be930", "aaaa")
-    )
+    (template / VERSIONS / "second.py").write_text(text.replace("4f1c2a7be930", "aaaa"))
 
 
 SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
     "no_target_metadata": (
-        lambda t: edit(t / MIGRATIONS / "env.py", "target_metadata = Base.metadata", "target_metadata = None"),
+        lambda t: edit(t / ENV, "target_metadata = Base.metadata", "target_metadata = None"),
         "env knows the tables of all models",
     ),
     "model_column_without_migration": (
@@ -182,7 +180,7 @@ SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
         "upgrade gives the tables of the models",
     ),
     "model_that_is_not_imported": (
-        lambda t: edit(t / MODELS / "__init__.py", "import_module(", "str("),
+        lambda t: edit(t / MODELS / "{{ '__init__.py' if cookiecutter.databases == 'one' }}", "import_module(", "str("),
         "env knows the tables of all models",
     ),
     "second_head": (add_second_head, "history has one base and one head and no gaps"),
@@ -207,11 +205,11 @@ SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
         "every revision goes up down and up again and leaves nothing",
     ),
     "migration_that_fails": (
-        lambda t: edit(t / REVISION, "def upgrade() -> None:\n", "def upgrade() -> None:\n    op.execute('nonsense')\n"),
+        lambda t: edit(t / REVISION, FIRST_OPERATION, "    op.execute('nonsense')\n" + FIRST_OPERATION),
         "upgrade gives the tables of the models",
     ),
     "migration_without_sql": (
-        lambda t: edit(t / REVISION, "def upgrade() -> None:\n", "def upgrade() -> None:\n    op.get_bind().scalar(sa.select(1)) + 1\n"),
+        lambda t: edit(t / REVISION, FIRST_OPERATION, "    op.get_bind().scalar(sa.select(1)) + 1\n" + FIRST_OPERATION),
         "upgrade can be written as sql",
     ),
 }  # fmt: skip
@@ -236,7 +234,7 @@ BROKEN_STRUCTURE: dict[str, tuple[Callable[[Path], None], str]] = {
         "elsewhere, where README.md is missing",
     ),
     "missing_env": (
-        lambda t: (t / MIGRATIONS / "env.py").unlink(),
+        lambda t: (t / ENV).unlink(),
         "env.py is missing",
     ),
     "python_that_does_not_parse": (

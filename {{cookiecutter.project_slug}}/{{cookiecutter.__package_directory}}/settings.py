@@ -11,6 +11,9 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The driver for URLs that name none, as hosting services hand them out.
+DRIVERS = dict.fromkeys({{ facts.drivers | tojson }}, "{{ driver }}")
+
 {% if layout.many %}
 DEVELOPMENT_URLS = {
     name: URL.create(
@@ -22,6 +25,11 @@ DEVELOPMENT_URLS = {
     )
     for name in ("main", "analytics")
 }
+
+
+def variable(name: str) -> str:
+    """Return which variable says where a database is: ``MAIN_DATABASE_URL`` for main."""
+    return f"{name.upper()}_DATABASE_URL"
 {% else %}
 DEVELOPMENT_URL = URL.create(
     "{{ driver }}",
@@ -32,17 +40,7 @@ DEVELOPMENT_URL = URL.create(
 )
 {% endif %}
 
-# The driver for URLs that name none, as hosting services hand them out.
-DRIVERS = dict.fromkeys({{ facts.drivers | tojson }}, "{{ driver }}")
 
-
-{% if layout.many %}
-def variable(name: str) -> str:
-    """Return which variable says where a database is: ``MAIN_DATABASE_URL`` for main."""
-    return f"{name.upper()}_DATABASE_URL"
-
-
-{% endif %}
 def environment_url({{ layout.parameter }}) -> str | None:
     """Return {{ "the variable of a database, from" if layout.many else "``DATABASE_URL`` of" }} the environment, or else of the file ``.env``, if it is set."""
     if {{ layout.variable }} in os.environ:

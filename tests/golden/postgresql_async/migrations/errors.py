@@ -3,15 +3,17 @@
 import re
 import sys
 import traceback
-import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from alembic import context
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+
+from my_shop import settings
 
 from migrations import connection
 
@@ -33,6 +35,9 @@ ADVICE = {
     ),
     "No module named '(psycopg2?|pymysql|MySQLdb|aiosqlite|aiomysql|asyncpg|pyodbc|oracledb)'": (
         "The driver {0} is not installed: uv add {0}"
+    ),
+    "closed the connection|terminating connection|Lost connection|gone away": (
+        "{database} does not answer any more: {cause}. Start it and try again."
     ),
     "unable to open database file": (
         "{database} cannot be opened. Its folder has to exist, and to be writable."
@@ -78,59 +83,68 @@ def explained(config: Config) -> Iterator[None]:
     ``alembic --raiseerr`` still shows it. A program gets the exception itself.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("error", "Revision .* is (not )?present")
-            for folder in version_folders():
-                if not folder.is_dir():
-                    raise CommandError(f"The folder {folder} is missing. Get it from git.")
-            yield
+        for folder in version_folders(config):
+            if not folder.is_dir():
+                raise CommandError(f"The folder {folder} is missing. Get it from git.")
+        yield
     except Exception as error:
         if config.cmd_opts is None or config.cmd_opts.raiseerr:
             raise
-        sys.exit(f"FAILED: {explanation(error, config)}")
+        url = None
+        with suppress(SQLAlchemyError, ValueError):  # It may be what is wrong.
+            url = connection.database_url(config)
+        sys.exit(f"FAILED: {explanation(error, config, url)}")
 
 
-def version_folders() -> list[Path]:
+def say(error: Exception, config: Config) -> None:
+    """Say what went wrong where the database does not matter; see __init__.py."""
+    sentence = explanation(error, config, None)
+    print(f"FAILED: {sentence}", file=sys.stderr)
+
+
+def version_folders(config: Config) -> list[Path]:
     """Return the folders in which the revision files are."""
-    script = context.script
-    default = str(Path(script.dir, "versions"))
-    return [Path(folder) for folder in script.version_locations or [default]]
+    script = ScriptDirectory.from_config(config)
+    return [Path(folder) for folder in script.version_locations or [f"{script.dir}/versions"]]
 
 
-def explanation(error: Exception, config: Config) -> str:
-    """Return what went wrong, where, and what to do about it."""
+def explanation(error: Exception, config: Config, url: URL | None) -> str:
+    """Return what went wrong, where, and what to do about it.
+
+    :param url: the database, if it is known.
+    """
     cause = first_line(error)
-    database, backend = "The database", ""
-    with suppress(SQLAlchemyError, ValueError):
-        url = connection.database_url(config)
-        database, backend = connection.name_of(url), url.get_backend_name()
-    text, place = cause, place_in_revision(error)
-    for pattern, advice in (ADVICE if place else ON_CONNECTING | ADVICE).items():
+    database = connection.name_of(url) if url else "The database"
+    backend = url.get_backend_name() if url else ""
+    text, revision = cause, place_in(version_folders(config), error)
+    for pattern, advice in (ADVICE if revision else ON_CONNECTING | ADVICE).items():
         if found := re.search(pattern, cause):
-            files = files_with(found.groups()) if "{files}" in advice else []
+            files = files_with(found.groups(), config) if "{files}" in advice else []
             text = advice.format(
                 *found.groups(),
                 cause=cause,
                 database=database,
-                versions=version_folders()[0],
+                versions=version_folders(config)[0],
                 files=" and ".join(files),
             )
             break
-    if place and backend in ("mysql", "mariadb"):
+    if revision and backend in ("mysql", "mariadb"):
         text += (
             f"\n{backend} cannot roll back CREATE, ALTER and DROP: before you try again, take back "
             "by hand what the lines before this one did."
         )
+    place = revision or place_in([Path(settings.__file__).parent / "models"], error)
     return f"{place}: {text}" if place else text
 
 
-def files_with(identifiers: Iterable[str]) -> list[str]:
+def files_with(identifiers: Iterable[str], config: Config) -> list[str]:
     """Return the names of the files of these revisions, or of all heads."""
-    either = "|".join(re.escape(name) for name in identifiers or context.script.get_heads())
+    names = identifiers or ScriptDirectory.from_config(config).get_heads()
+    either = "|".join(re.escape(name) for name in names)
     revision = re.compile(rf"^revision\b.*[\"']({either})[\"']", re.MULTILINE)
     return [
         path.name
-        for folder in version_folders()
+        for folder in version_folders(config)
         for path in sorted(folder.rglob("*.py"))
         if revision.search(path.read_text(encoding="utf-8"))
     ]
@@ -151,12 +165,11 @@ def first_line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def place_in_revision(error: Exception) -> str:
-    """Return the file and line of the revision in which an error came up, if it was in one."""
-    folders = version_folders()
+def place_in(folders: list[Path], error: Exception) -> str:
+    """Return the file and line below these folders where an error came up, or nothing."""
     for origin in (error, error.__cause__):
         for frame, line in traceback.walk_tb(origin.__traceback__ if origin else None):
             path = Path(frame.f_code.co_filename)
-            if any(folder in path.parents for folder in folders):
+            if path.name != "__init__.py" and any(folder in path.parents for folder in folders):
                 return f"{path.name}, line {line}"
     return ""

@@ -21,24 +21,26 @@ ISOLATION = {"postgresql": "READ COMMITTED", "mysql": "AUTOCOMMIT", "mariadb": "
 
 
 @contextmanager
-def one_at_a_time(migration: MigrationContext) -> Iterator[None]:
+def one_at_a_time(migration: MigrationContext) -> Iterator[list[set[str]]]:
     """Migrate while nobody else does, and check afterwards that the database agrees.
 
     A program that passes a connection in a transaction commits it itself, and sees to it
     that it is alone.
 
+    :return: the heads after each revision that has run so far.
     :raises CommandError: when another migration does not end within ``-x lock_wait=SECONDS``
         (60), when a table stays locked, and when the database is not where it should be.
     """
-    connection = migration.connection
+    connection, config = migration.connection, migration.config
     assert connection is not None
+    assert config is not None
+    applied: list[set[str]] = []
     if migration.opts.get("dont_mutate") or "revision_context" in migration.opts:
         # alembic current, check and revision only look: they need not wait, nor write.
         migration.opts["dont_mutate"] = True
         with explained_difference(migration):
-            yield
+            yield applied
         return
-    applied: list[set[str]] = []
 
     def after_each_revision(heads: set[str], **_: Any) -> None:
         applied.append(heads)
@@ -49,18 +51,18 @@ def one_at_a_time(migration: MigrationContext) -> Iterator[None]:
         *migration.on_version_apply_callbacks,
         after_each_revision,
     )
-    passed = migration.config is not None and "connection" in migration.config.attributes
+    passed = connection is config.attributes.get("connection")
     if connection.in_transaction():
         if not passed:
             raise CommandError(
                 "env.py ran a statement before the migrations, which Alembic takes for a "
                 "transaction of somebody else, and would save nothing: commit it first."
             )
-        yield
+        yield applied
         return
     with lock(connection, passed) as witness:
         try:
-            yield
+            yield applied
         except OperationalError as error:
             if blockers := blockers_of(error, witness):
                 raise CommandError(
@@ -101,7 +103,9 @@ def explained_difference(migration: MigrationContext) -> Iterator[None]:
             raise
         assert migration.connection is not None
         current = ", ".join(migration.get_current_heads()) or "no revision"
-        head = ", ".join(migration.script.get_heads())
+        head, *others = migration.script.get_heads()
+        if others:
+            raise CommandError("Multiple head revisions are present") from error
         raise CommandError(
             f"{name_of(migration.connection.engine.url)} is at {current}, but the head is {head}. "
             "Bring it up to date with: alembic upgrade head"

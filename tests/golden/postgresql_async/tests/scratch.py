@@ -1,70 +1,98 @@
 """Databases for tests to fill and to empty. The configured database is never one of them."""
 
 import os
+import re
+import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from alembic.config import Config
-from sqlalchemy import URL, Engine, create_engine, text
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
-from my_shop.settings import ROOT, database_url
+from my_shop.settings import database_url
 
 from migrations.connection import synchronous
 
+PREFIX = "my_shop_scratch_"
+
 # PostgreSQL wants to be connected to some database while another is made.
 MAINTENANCE_DATABASE = {"postgresql": "postgres"}
+LIST_DATABASES = {"postgresql": "SELECT datname FROM pg_database"}
+# As long as a session holds the lock of that name, its owner needs the database.
+LOCK = {"postgresql": "SELECT pg_try_advisory_lock(hashtext(:name))"}
 
 
 @contextmanager
-def scratch_database(folder: Path) -> Iterator[URL]:
-    """Make an empty database beside the configured one, and drop it afterwards.
+def scratch_database(folder: Path, template: URL | None = None) -> Iterator[URL]:
+    """Make a database beside the configured one, and drop it afterwards.
 
     :param folder: where the file is made, for SQLite.
+    :param template: a scratch database to copy, to which nobody is connected. Without one,
+        or on MySQL, which cannot copy, the new database is empty.
     """
     configured = database_url()
-    name = f"test_{uuid4().hex[:12]}"
-    if configured.get_backend_name() == "sqlite":
-        yield configured.set(database=str(folder / f"{name}.db"))
+    backend = configured.get_backend_name()
+    scratch = f"{PREFIX}{uuid4().hex[:12]}"
+    if backend == "sqlite":
+        if template is not None:
+            shutil.copyfile(str(template.database), folder / f"{scratch}.db")
+        yield configured.set(database=str(folder / f"{scratch}.db"))
         return
-    server = synchronous(configured).set(
-        database=MAINTENANCE_DATABASE.get(configured.get_backend_name(), "")
-    )
-    run_on_server(server, f"CREATE DATABASE {name}")
-    try:
-        yield configured.set(database=name)
-    finally:
-        run_on_server(server, f"DROP DATABASE {name}")
+    with server_of(configured) as server:
+        drop_leftovers(server)
+        owned(server, scratch)
+        if backend == "postgresql":
+            source = template.database if template is not None else "template1"
+            server.execute(text(f"CREATE DATABASE {scratch} TEMPLATE {source}"))
+            server.execute(text(f"ALTER DATABASE {scratch} SET synchronous_commit = off"))
+        else:
+            server.execute(text(f"CREATE DATABASE {scratch}"))
+        try:
+            yield configured.set(database=scratch)
+        finally:
+            server.execute(text(f"DROP DATABASE {scratch}"))
 
 
-def run_on_server(server: URL, statement: str) -> None:
-    """Run a statement outside of a transaction; without a server, skip the test.
+@contextmanager
+def server_of(url: URL) -> Iterator[Connection]:
+    """Connect to a database's server, outside of transactions; without a server, skip the test.
 
     Where CI is set, as it is on GitHub, a missing server fails the test instead.
     """
-    engine = create_engine(server, isolation_level="AUTOCOMMIT")
+    database = MAINTENANCE_DATABASE.get(url.get_backend_name(), "")
+    engine = create_engine(synchronous(url).set(database=database), isolation_level="AUTOCOMMIT")
     try:
-        with engine.connect() as connection:
-            connection.execute(text(statement))
+        server = engine.connect()
     except OperationalError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"No scratch database at {server.host}:{server.port}: {error.orig}")
-    finally:
-        engine.dispose()
+        pytest.skip(f"No scratch database at {url.host}:{url.port}: {error.orig}")
+    with server:
+        yield server
+    engine.dispose()
 
 
-def scratch_engine(url: URL) -> Engine:
-    """Return a synchronous engine, also for the URL of an async driver."""
-    return create_engine(synchronous(url))
+def owned(server: Connection, name: str) -> bool:
+    """Take the lock of a scratch database, unless a run that is alive holds it."""
+    query = LOCK.get(server.dialect.name, "SELECT GET_LOCK(:name, 0)")
+    return bool(server.scalar(text(query), {"name": name}))
 
 
-def alembic_config(url: URL) -> Config:
-    """Return the project's Alembic configuration, pointed at a database."""
-    config = Config(ROOT / "alembic.ini")
-    text_of_url = url.render_as_string(hide_password=False)
-    config.set_main_option("sqlalchemy.url", text_of_url.replace("%", "%%"))
-    return config
+def drop_leftovers(server: Connection) -> None:
+    """Drop the scratch databases of runs that were killed."""
+    for name in server.scalars(text(LIST_DATABASES.get(server.dialect.name, "SHOW DATABASES"))):
+        if re.fullmatch(PREFIX + "[0-9a-f]{12}", name) and owned(server, name):
+            with suppress(DBAPIError):  # Another account's, or somebody looks at it.
+                server.execute(text(f"DROP DATABASE IF EXISTS {name}"))
+
+
+@event.listens_for(Engine, "connect")
+def do_not_wait_for_the_disk(connection: Any, _: object) -> None:
+    """A scratch database need not survive a power cut."""
+    if isinstance(connection, sqlite3.Connection):
+        connection.execute("PRAGMA synchronous = OFF")

@@ -9,15 +9,13 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The driver for URLs that name none, as hosting services hand them out.
+DRIVERS = dict.fromkeys(["sqlite"], "sqlite+pysqlite")
+
 DEVELOPMENT_URL = URL.create(
     "sqlite+pysqlite",
     database=str(ROOT / "my_shop.db"),
 )
-
-# The driver for URLs that name none, as hosting services hand them out.
-DRIVERS = {
-    "sqlite": "sqlite+pysqlite",
-}
 
 
 def environment_url() -> str | None:
@@ -54,7 +52,8 @@ def parse_url(text: str, source: str) -> URL:
         well_formed = False
     if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}")
+        example = DEVELOPMENT_URL
+        raise ValueError(f"{source} {problem}: it should look like {example}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     file = url.database if url.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:"):

@@ -9,6 +9,9 @@ from sqlalchemy.exc import ArgumentError
 
 ROOT = Path(__file__).resolve().parents[2]
 
+# The driver for URLs that name none, as hosting services hand them out.
+DRIVERS = dict.fromkeys(["postgres", "postgresql"], "postgresql+psycopg")
+
 DEVELOPMENT_URL = URL.create(
     "postgresql+psycopg",
     username="postgres",
@@ -16,12 +19,6 @@ DEVELOPMENT_URL = URL.create(
     port=5432,
     database="my_shop",
 )
-
-# The driver for URLs that name none, as hosting services hand them out.
-DRIVERS = {
-    "postgres": "postgresql+psycopg",
-    "postgresql": "postgresql+psycopg",
-}
 
 
 def environment_url() -> str | None:
@@ -58,7 +55,8 @@ def parse_url(text: str, source: str) -> URL:
         well_formed = False
     if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        raise ValueError(f"{source} {problem}: it should look like {DEVELOPMENT_URL}")
+        example = DEVELOPMENT_URL
+        raise ValueError(f"{source} {problem}: it should look like {example}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     file = url.database if url.get_backend_name() == "sqlite" else None
     if file and file != ":memory:" and not file.startswith("file:"):

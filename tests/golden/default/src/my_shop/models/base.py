@@ -2,7 +2,7 @@
 
 import enum
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -59,25 +59,28 @@ class UTCDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC)
 
 
+# Databases name unnamed constraints each in its own way, and a migration can only
+# drop what has a name. https://alembic.sqlalchemy.org/en/latest/naming.html
+NAMING_CONVENTION: dict[str, Any] = {
+    "pk": "pk_%(table_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(given_constraint_name)s",
+    "given_constraint_name": given_constraint_name,
+}
+
+COLUMN_TYPES = {
+    # SQLite numbers rows by itself only in a column of type INTEGER, which has 64 bits.
+    int: BigInteger().with_variant(Integer(), "sqlite"),
+    # MySQL and MariaDB cannot index text of unlimited length.
+    str: Text().with_variant(String(255), "mysql"),
+    datetime: UTCDateTime(),
+    # The values of an enum are stored, not the names that Python code uses for them.
+    enum.Enum: Enum(enum.Enum, values_callable=lambda members: [m.value for m in members]),
+}
+
+
 class Base(DeclarativeBase):
-    # Databases name unnamed constraints each in its own way, and a migration can only
-    # drop what has a name. https://alembic.sqlalchemy.org/en/latest/naming.html
-    metadata = MetaData(
-        naming_convention={
-            "pk": "pk_%(table_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(given_constraint_name)s",
-            "given_constraint_name": given_constraint_name,
-        }
-    )
-    type_annotation_map: ClassVar = {
-        # SQLite numbers rows by itself only in a column of type INTEGER, which has 64 bits.
-        int: BigInteger().with_variant(Integer(), "sqlite"),
-        # MySQL and MariaDB cannot index text of unlimited length.
-        str: Text().with_variant(String(255), "mysql"),
-        datetime: UTCDateTime(),
-        # The values of an enum are stored, not the names that Python code uses for them.
-        enum.Enum: Enum(enum.Enum, values_callable=lambda members: [m.value for m in members]),
-    }
+    metadata = MetaData(naming_convention=NAMING_CONVENTION)
+    type_annotation_map: ClassVar = COLUMN_TYPES
