@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from measuring import Project, Settings, cpu_seconds, database, ours, paired, run, stock
+from measuring import NAME, Project, Settings, cpu_seconds, database, ours, paired, run, stock
 
 HEADER = ["revisions", "database", "command", "stock, CPU s", "ours, CPU s", "ratio", "growth"]
 
@@ -94,7 +94,7 @@ def compare(
 
         def from_empty(project: Project) -> float:
             # Its own one, so that what others keep open does not matter.
-            with database(kind, Path(name), "template_benchmark_empty") as empty:
+            with database(kind, Path(name), f"{NAME}_empty") as empty:
                 if project is theirs:
                     ini = project.path / "alembic.ini"
                     ini.write_text(ini.read_text().replace(url, empty))
@@ -109,11 +109,9 @@ def compare(
                 again.unlink()
             return seconds
 
-        # A thousand revisions take seconds, so fewer rounds tell as much.
-        rounds = settings.rounds if revisions < 1000 else min(settings.rounds, 3)
         yield (
             "`upgrade head` from empty",
-            *paired(rounds, lambda: from_empty(theirs), lambda: from_empty(mine)),
+            *paired(settings.rounds, lambda: from_empty(theirs), lambda: from_empty(mine)),
         )
         run(mine, url, "alembic", "upgrade", "head")
         for title, command in (
@@ -124,7 +122,7 @@ def compare(
             yield (
                 title,
                 *paired(
-                    rounds,
+                    settings.rounds,
                     lambda command=command: cost(theirs, command),
                     lambda command=command: cost(mine, command),
                 ),

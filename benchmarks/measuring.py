@@ -24,7 +24,7 @@ SERVERS = {
     ),
     "mysql": os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/mysql"),
 }
-NAME = "template_benchmark"
+NAME = f"template_benchmark_{os.getpid()}"
 
 # What a user has: bytecode is kept. And what makes two runs alike: one order of sets.
 UNWANTED = {"CI", "DATABASE_URL", "PYTEST_ADDOPTS", "PYTHONDONTWRITEBYTECODE"}
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def rounds(self) -> int:
-        return 1 if self.quick else 5
+        return 1 if self.quick else 3
 
 
 @dataclass(frozen=True)
