@@ -5,6 +5,7 @@ early enough for two things that env.py comes too late for, as Alembic reads all
 before it: to let threads take turns, and to explain a revision that cannot be read.
 """
 
+import gc
 import sys
 import warnings
 from threading import RLock
@@ -14,6 +15,15 @@ from typing import Any
 
 from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.script import write_hooks
+
+from {{ cookiecutter.__migrations_package }}.post_write import finish
+
+# All that is loaded by now stays to the end: no search for garbage needs to look at it.
+gc.freeze()
+
+# The name by which alembic.ini calls it.
+write_hooks.register("post_write")(finish)
 
 # A revision that is there twice, or whose parent is missing, is only warned of by Alembic.
 warnings.filterwarnings("error", "Revision .* is (not )?present")
