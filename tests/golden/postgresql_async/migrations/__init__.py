@@ -31,6 +31,7 @@ warnings.filterwarnings("error", "Revision .* is (not )?present")
 # Alembic keeps the command that runs in module globals, so threads have to take turns.
 turn = RLock()
 begin, end = EnvironmentContext.__enter__, EnvironmentContext.__exit__
+show_traceback = sys.excepthook
 
 
 def begin_in_turn(environment: EnvironmentContext) -> EnvironmentContext:
@@ -57,7 +58,7 @@ def explain(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
                 errors.say(error, config)
                 return
-    sys.__excepthook__(kind, error, trace)
+    show_traceback(kind, error, trace)
 
 
 sys.excepthook = explain

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
@@ -71,7 +71,9 @@ def one_at_a_time(migration: MigrationContext) -> Iterator[list[set[str]]]:
             raise
         if applied:
             connection.rollback()
-            saved = saved_heads(migration, witness)
+            same = witness is connection and not passed
+            with connection.engine.connect() if same else nullcontext(witness) as fresh:
+                saved = saved_heads(migration, fresh)
             if saved != applied[-1]:
                 raise CommandError(
                     f"The migrations ended at {sorted(applied[-1])}, but they were not saved: "
@@ -119,7 +121,7 @@ def lock(connection: Connection, passed: bool) -> Iterator[Connection]:
     and SQLite this is a second one, so that the first can commit, also in an
     ``autocommit_block()``.
 
-    :return: a connection that sees only what is committed, once the first is rolled back.
+    :return: a connection to ask what is committed, and who holds a table.
     """
     backend, engine = connection.dialect.name, connection.engine
     others = f"another migration of {name_of(engine.url)}"
