@@ -115,7 +115,8 @@ class Project:
     def versions(self) -> Path:
         """The folder of the revisions, of the first database if each has its own."""
         folder = "main" if self.answers.get("databases") == "several" else "versions"
-        return self.path / "migrations" / folder
+        migrations = str(self.answers.get("migrations_directory", "migrations"))
+        return self.path / migrations / folder
 
     @property
     def names(self) -> list[str]:
