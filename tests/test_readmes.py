@@ -6,11 +6,12 @@ They are read as the transcript of a session and run in order, in a new project:
 - ``python`` blocks: a file, named in the first line; or what takes the place of everything from
   ``def upgrade`` on in the newest revision.
 - ``diff`` blocks: the lines to replace, in the model that was written last.
-- Blocks without a language, and code that begins with ``uv run``: commands without their output.
+- Blocks without a language: commands without their output, or a picture that is only looked at.
+- In ``README.md``, also commands of Alembic in the text.
 
 ``…`` stands for any text in a line, ``...`` for any lines. Ids of revisions, times and paths are
 taken from what really happens when they first come up, and hold from then on.
-``uv`` is one that runs the modules of this Python, and does nothing else: no network is needed.
+``uv`` is one that runs the programs beside this Python, and does nothing else: no network is needed.
 ``docker compose`` makes and drops nothing: the servers of these tests are there.
 """
 
@@ -22,7 +23,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import (
@@ -38,17 +38,20 @@ from conftest import (
 )
 from sqlalchemy import URL
 
+PROGRAMS = Path(sys.executable).parent
 UV = f"""#!/bin/sh
 case "$1" in
-    run) shift; test "$1" != --with || shift 2; test "$1" != python || shift
-         test "$1" != -m || shift; exec '{sys.executable}' -m "$@" ;;
+    run) shift; test "$1" != --with || shift 2
+         program="$1"; shift; exec "{PROGRAMS}/$program" "$@" ;;
     sync) ;;
     *) echo "uv $1 is not expected here"; exit 1 ;;
 esac
 """
 DOCKER = "#!/bin/sh\n"
 
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$|`(uv run [^`…]+)`", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"^```(\w*)\n(.*?)^```$|`((?:uv run )?alembic [^`…]+)`", re.MULTILINE | re.DOTALL
+)
 HEADING = re.compile(r"^## (.*)$", re.MULTILINE)
 # The first revision of the examples has the same id in each project.
 FIRST = "4f1c2a7be930"
@@ -127,10 +130,14 @@ class Session:
         """The database, or the one that is called main."""
         return self.urls if isinstance(self.urls, URL) else self.urls["main"]
 
-    def follow(self, markdown: str) -> None:
-        """Do what each block says, and compare what is shown with what happens."""
+    def follow(self, markdown: str, *, text_too: bool = False) -> None:
+        """Do what each block says, and compare what is shown with what happens.
+
+        :param text_too: run the commands in the text, too.
+        """
         for language, block in blocks(markdown):
-            getattr(self, f"do_{language or 'shell'}")(block)
+            if language != "command" or text_too:
+                getattr(self, f"do_{language or 'shell'}")(block)
 
     def do_console(self, transcript: str) -> None:
         for command, shown in steps(transcript):
@@ -139,12 +146,13 @@ class Session:
             )
 
     def do_command(self, command: str) -> None:
-        self.run(command)
+        self.run(f"uv run {command.removeprefix('uv run ')}")
 
     def do_shell(self, script: str) -> None:
-        # What is not a command is a picture: the tree of files.
-        if re.match(r"(uv|docker|git|alembic) ", script):
-            for line in script.splitlines():
+        for line in script.splitlines():
+            if line.startswith("git merge"):
+                branch_off(self.project, self.urls)
+            if re.match(r"(uv|docker|git) ", script):
                 self.run(line, may_fail="stops at" in line)
 
     def do_python(self, code: str) -> None:
@@ -182,6 +190,8 @@ class Session:
         environment = self.project.environment(self.urls)
         environment["PATH"] = f"{self.tools}{os.pathsep}{environment['PATH']}"
         environment["PYTHONUNBUFFERED"] = "1"
+        # What uv sync does: it installs the project.
+        environment["PYTHONPATH"] = str(self.project.path / "src")
         done = subprocess.run(
             ["/bin/sh", "-c", command],
             cwd=self.project.path,
@@ -286,29 +296,46 @@ def become_repository(project: Project) -> None:
     git(project, "commit", "--quiet", "--message=Begin")
 
 
-def combination(slow: bool, **answers: str | bool) -> Any:
-    """Return answers as a parameter of a test, with a readable name."""
-    marks = [pytest.mark.slow] if slow else []
-    return pytest.param(answers, id=name_of(answers), marks=marks)
+def branch_off(project: Project, urls: Urls) -> None:
+    """Commit what was done to a new branch, and another revision to main."""
+    git(project, "switch", "--create", "ours")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "--message=Ours")
+    git(project, "switch", "main")
+    project.succeed("alembic", *project.histories[0], "revision", "-m", "theirs", url=urls)
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "--message=Theirs")
+    git(project, "switch", "ours")
 
 
-COMBINATIONS = [
-    combination(
-        databases != "one" or kind == "mysql" or not examples,
-        database=kind,
-        databases=databases,
-        example_models=examples,
-    )
-    for databases, kind, examples in itertools.product(
-        QUESTIONS["databases"], QUESTIONS["database"], [True, False]
+ANSWERS: list[Answers] = [
+    {"database": kind, "databases": databases, "example_models": examples}
+    for kind, databases, examples in itertools.product(
+        QUESTIONS["database"], QUESTIONS["databases"], [True, False]
     )
 ] + [
-    combination(True, database=kind, driver="async", migrations_directory="src/my_shop/revisions")
+    {"database": kind, "driver": "async", "migrations_directory": "src/my_shop/revisions"}
     for kind in QUESTIONS["database"]
 ]
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS)
+def answers_with(quick: str) -> pytest.MarkDecorator:
+    """Return answers as parameters; all but one project, on that database, are for ``-m slow``."""
+    first = {"database": quick, "databases": "one", "example_models": True}
+    return pytest.mark.parametrize(
+        "answers",
+        [
+            pytest.param(
+                answers,
+                id=name_of(answers).replace("/", "_"),
+                marks=[] if answers == first else [pytest.mark.slow],
+            )
+            for answers in ANSWERS
+        ],
+    )
+
+
+@answers_with(quick="postgresql")
 def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
     for heading, text in sections(session.readme).items():
@@ -324,7 +351,7 @@ def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begi
         assert any(f" {command} " in f"{run} " for run in session.printed), command
 
 
-@pytest.mark.parametrize("answers", COMBINATIONS)
+@answers_with(quick="sqlite")
 def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
     names = {"number": "INTEGER", "text": "VARCHAR(100)"}
@@ -338,3 +365,16 @@ def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: 
         (1, "Ada", "ada@example.com")
     ]
     assert query(session.main, "SELECT id, reader_id, title FROM loans") == [(7, 1, "Notes")]
+
+
+@answers_with(quick="sqlite")
+def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin: Begin) -> None:
+    session = begin(**answers)
+    become_repository(session.project)
+    parts = sections(session.project.read("README.md"))
+    session.follow(parts["Every day"])
+    (model,) = (block for _, block in blocks(session.readme) if re.match(r"# \S*models", block))
+    session.do_python(model)
+    session.follow(parts["Add a table"], text_too=True)
+    session.follow(parts["Deploy"], text_too=True)
+    assert query(session.main, "SELECT count(*) FROM invoices") == [(0,)]
