@@ -137,7 +137,8 @@ class Project:
     def versions(self) -> Path:
         """The folder of the revisions, of the first database if each has its own."""
         folder = "main" if self.answers.get("databases") == "several" else "versions"
-        return self.path / "migrations" / folder
+        migrations = str(self.answers.get("migrations_directory", "migrations"))
+        return self.path / migrations / folder
 
     @property
     def names(self) -> list[str]:
@@ -173,6 +174,12 @@ class Project:
             f"def downgrade() -> None:\n{indent(downgrade)}\n"
         )
         return path
+
+    def draw(self) -> None:
+        """Draw the picture of the models anew, as the hook before a commit does."""
+        self.succeed(
+            "paracelsus.cli", "inject", "docs/models.md", "my_shop.models:Base", "--python-dir=src"
+        )
 
     def environment(self, url: Urls = None) -> dict[str, str]:
         """Return the environment in which the owner of the project runs a command."""
