@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import test_hooks
 from conftest import TEMPLATE, UNWANTED, NewDatabase, copy_of_template, edit, query, wait_until
 from sqlalchemy import URL
 
-PROMISES = 8
+PROMISES = len(test_hooks.PROMISES)
 PROJECT = "{{cookiecutter.project_slug}}"
 UV = Path(sys.executable).parent / "uv"
 ODD_FOLDER = "Päth with späces 'n Ω 🚀"
