@@ -144,6 +144,24 @@ def test_a_program_names_the_database_as_the_section_of_its_config(
     assert tables_of(databases["analytics"]) == ANALYTICS
 
 
+def test_processes_that_upgrade_the_databases_in_another_order_do_not_wait_for_ever(
+    several: Project, databases: Databases
+) -> None:
+    program = (
+        "import sys\n"
+        "from alembic.config import main\n"
+        "for name in sys.argv[1:]:\n"
+        "    main(['--name', name, 'upgrade', 'head'])\n"
+    )
+    (several.path / "upgrade_all.py").write_text(program)
+    names = list(databases)
+    orders = [names, names[::-1]] * 4
+    processes = [several.start("upgrade_all", *order, url=databases) for order in orders]
+    outputs = [process.communicate(timeout=120)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    assert "".join(outputs).count("Running upgrade") == 2
+
+
 # One history for all databases
 
 
@@ -260,6 +278,14 @@ def test_eight_processes_upgrade_all_databases_once(shared: Project, databases: 
     outputs = [process.communicate(timeout=120)[0] for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs
     assert "".join(outputs).count("Running upgrade") == 4
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
+def test_one_database_under_two_names_is_refused(shared: Project, databases: Databases) -> None:
+    run = shared.run("alembic", "upgrade", "head", url=dict.fromkeys(databases, databases["main"]))
+    assert run.returncode == 1
+    assert "FAILED: analytics and main are the same database, " in run.stderr
+    assert tables_of(databases["main"]) == set()
 
 
 @pytest.fixture

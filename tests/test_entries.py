@@ -31,7 +31,8 @@ def tables(connection):
 """
 
 
-@pytest.fixture(params=["sync", "async"])
+# Both have the same migrations, so the second driver is tried with -m slow.
+@pytest.fixture(params=["sync", pytest.param("async", marks=pytest.mark.slow)])
 def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
     return bake(driver=request.param)
 
@@ -192,6 +193,23 @@ def test_the_logging_of_a_program_stays_as_it_is(
         "print(before == state())",
     )
     assert output == "True\n"
+
+
+def test_the_exception_hook_of_a_program_stays_its_own(
+    project: Project, new_database: NewDatabase
+) -> None:
+    output = run_program(
+        project,
+        new_database("sqlite"),
+        "def hook(kind, error, trace):\n"
+        "    print('hook of the program:', error)\n"
+        "sys.excepthook = hook\n"
+        "command.upgrade(config_with_url(), 'head')\n"
+        "import atexit, os\n"
+        "atexit.register(lambda: (sys.stdout.flush(), os._exit(0)))\n"
+        "raise ValueError('as ever')",
+    )
+    assert output == "hook of the program: as ever\n"
 
 
 def test_a_connection_goes_back_to_the_pool_with_foreign_keys_on(

@@ -6,7 +6,6 @@
 import os
 from pathlib import Path
 
-from dotenv import dotenv_values
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -44,8 +43,13 @@ DEVELOPMENT_URL = URL.create(
 
 def environment_url({{ layout.parameter }}) -> str | None:
     """Return {{ "the variable of a database, from" if layout.many else "``DATABASE_URL`` of" }} the environment, or else of the file ``.env``, if it is set."""
-    values = {**dotenv_values(ROOT / ".env", interpolate=False), **os.environ}
-    return values.get({{ layout.variable }})
+    if {{ layout.variable }} in os.environ:
+        return os.environ[{{ layout.variable }}]
+    if not (ROOT / ".env").exists():
+        return None
+    from dotenv import dotenv_values  # Only where there is a file, as it takes its time.
+
+    return dotenv_values(ROOT / ".env", interpolate=False).get({{ layout.variable }})
 
 
 def database_url({{ layout.parameter }}) -> URL:

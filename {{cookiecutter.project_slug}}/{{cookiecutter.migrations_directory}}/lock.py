@@ -4,7 +4,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 from alembic.runtime.migration import MigrationContext
@@ -17,8 +17,7 @@ from {{ cookiecutter.__migrations_package }}.connection import name_of, seconds,
 
 log = logging.getLogger("alembic.runtime.migration")
 
-# A lock on PostgreSQL is held by an open transaction, on MySQL by a session.
-ISOLATION = {"postgresql": "READ COMMITTED", "mysql": "AUTOCOMMIT", "mariadb": "AUTOCOMMIT"}
+MYSQL_LOCK = "CONCAT('alembic ', COALESCE(LEFT(DATABASE(), 56), ''))"
 
 
 @contextmanager
@@ -73,7 +72,9 @@ def one_at_a_time(migration: MigrationContext) -> Iterator[list[set[str]]]:
             raise
         if applied:
             connection.rollback()
-            saved = saved_heads(migration, witness)
+            same = witness is connection and not passed
+            with connection.engine.connect() if same else nullcontext(witness) as fresh:
+                saved = saved_heads(migration, fresh)
             if saved != applied[-1]:
                 raise CommandError(
                     f"The migrations ended at {sorted(applied[-1])}, but they were not saved: "
@@ -121,10 +122,11 @@ def explained_difference(migration: MigrationContext) -> Iterator[None]:
 def lock(connection: Connection, passed: bool) -> Iterator[Connection]:
     """Hold the lock that migrations of this database take in turn.
 
-    A process that is killed leaves no lock behind: it belongs to a connection. This is a
-    second one, so that the first can commit, also in an ``autocommit_block()``.
+    A process that is killed leaves no lock behind: it belongs to a connection. On PostgreSQL
+    and SQLite this is a second one, so that the first can commit, also in an
+    ``autocommit_block()``.
 
-    :return: a connection that sees only what is committed.
+    :return: a connection to ask what is committed, and who holds a table.
     """
     backend, engine = connection.dialect.name, connection.engine
     others = f"another migration of {name_of(engine.url)}"
@@ -134,12 +136,17 @@ def lock(connection: Connection, passed: bool) -> Iterator[Connection]:
         with sqlite.lock_holder(connection) as file, engine.connect() as witness:
             wait_for_turn(lambda: sqlite.take_lock(file), others)
             yield witness
-    elif backend in ISOLATION and x_argument("lock") != "off":
-        take = take_postgresql_lock if backend == "postgresql" else take_mysql_lock
-        engine = engine.execution_options(isolation_level=ISOLATION[backend])
+    elif backend == "postgresql" and x_argument("lock") != "off":
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
         with engine.connect() as holder:
-            wait_for_turn(lambda: take(holder), others)
+            wait_for_turn(lambda: take_postgresql_lock(holder), others)
             yield holder
+    elif backend in ("mysql", "mariadb") and x_argument("lock") != "off":
+        try:
+            wait_for_turn(lambda: take_mysql_lock(connection), others)
+            yield connection
+        finally:
+            release_mysql_lock(connection)
     else:
         with engine.connect() as witness:
             yield witness
@@ -186,7 +193,8 @@ def take_postgresql_lock(holder: Connection) -> bool:
 def take_mysql_lock(holder: Connection) -> bool:
     """Take the lock of the session, which MySQL has no other kind of.
 
-    https://mariadb.com/kb/en/get_lock/
+    It outlives transactions, so the session that migrates holds it: that one is never idle
+    for so long that the server ends it. https://mariadb.com/kb/en/get_lock/
 
     :raises CommandError: on a node of a Galera cluster, as other nodes do not see the lock.
     """
@@ -196,8 +204,17 @@ def take_mysql_lock(holder: Connection) -> bool:
             "This server belongs to a Galera cluster, where no lock keeps two migrations apart. "
             "Make sure that only one runs, then add: -x lock=off"
         )
-    query = text("SELECT GET_LOCK(CONCAT('alembic ', COALESCE(LEFT(DATABASE(), 56), '')), 0)")
-    return bool(holder.scalar(query) == 1)
+    taken = holder.scalar(text(f"SELECT GET_LOCK({MYSQL_LOCK}, 0)"))
+    holder.rollback()  # Alembic begins its own transactions.
+    return bool(taken == 1)
+
+
+def release_mysql_lock(holder: Connection) -> None:
+    """Release the lock of a session that may go on, as that of a program does."""
+    with suppress(DBAPIError):  # A session that is lost has lost its lock.
+        holder.rollback()
+        holder.execute(text(f"DO RELEASE_LOCK({MYSQL_LOCK})"))
+        holder.rollback()
 
 
 def blockers_of(error: OperationalError, witness: Connection) -> str:

@@ -5,6 +5,7 @@ early enough for two things that env.py comes too late for, as Alembic reads all
 before it: to let threads take turns, and to explain a revision that cannot be read.
 """
 
+import gc
 import sys
 import warnings
 from threading import RLock
@@ -14,6 +15,15 @@ from typing import Any
 
 from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
+from alembic.script import write_hooks
+
+from migrations.post_write import finish
+
+# All that is loaded by now stays to the end: no search for garbage needs to look at it.
+gc.freeze()
+
+# The name by which alembic.ini calls it.
+write_hooks.register("post_write")(finish)
 
 # A revision that is there twice, or whose parent is missing, is only warned of by Alembic.
 warnings.filterwarnings("error", "Revision .* is (not )?present")
@@ -21,6 +31,7 @@ warnings.filterwarnings("error", "Revision .* is (not )?present")
 # Alembic keeps the command that runs in module globals, so threads have to take turns.
 turn = RLock()
 begin, end = EnvironmentContext.__enter__, EnvironmentContext.__exit__
+show_traceback = sys.excepthook
 
 
 def begin_in_turn(environment: EnvironmentContext) -> EnvironmentContext:
@@ -47,7 +58,7 @@ def explain(kind: type[BaseException], error: BaseException, trace: TracebackTyp
 
                 errors.say(error, config)
                 return
-    sys.__excepthook__(kind, error, trace)
+    show_traceback(kind, error, trace)
 
 
 sys.excepthook = explain

@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from dotenv import dotenv_values
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -23,8 +22,13 @@ DEVELOPMENT_URL = URL.create(
 
 def environment_url() -> str | None:
     """Return ``DATABASE_URL`` of the environment, or else of the file ``.env``, if it is set."""
-    values = {**dotenv_values(ROOT / ".env", interpolate=False), **os.environ}
-    return values.get("DATABASE_URL")
+    if "DATABASE_URL" in os.environ:
+        return os.environ["DATABASE_URL"]
+    if not (ROOT / ".env").exists():
+        return None
+    from dotenv import dotenv_values  # Only where there is a file, as it takes its time.
+
+    return dotenv_values(ROOT / ".env", interpolate=False).get("DATABASE_URL")
 
 
 def database_url() -> URL:
