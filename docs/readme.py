@@ -13,6 +13,7 @@ TEMPLATE = Path(__file__).resolve().parents[1]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 PROMPTS = QUESTIONS["__prompts__"]
 WIDTH = 32
+ROOM = 72
 
 
 def options() -> str:
@@ -84,7 +85,11 @@ def first_line(path: Path) -> str:
 
 
 def first_sentence(text: str) -> str:
-    return re.split(r"[.:] ", text)[0].rstrip(".:")
+    """Return the first sentence, or as many of its parts as there is room for."""
+    sentence = text.partition(". ")[0].rstrip(".")
+    while len(sentence) > ROOM and re.search("[,:] ", sentence):
+        sentence = re.sub(r"[,:] [^,:]*$", "", sentence)
+    return sentence
 
 
 def more(name: str) -> str:

@@ -380,3 +380,14 @@ def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin:
     session.follow(parts["Add a table"], text_too=True)
     session.follow(parts["Deploy"], text_too=True)
     assert query(session.main, "SELECT count(*) FROM invoices") == [(0,)]
+
+
+def test_markdown_is_whole(project: Project) -> None:
+    for name in ("README.md", "migrations/README.md"):
+        text = re.sub(r"^```.*?^```$", "", project.read(name), flags=re.MULTILINE | re.DOTALL)
+        for paragraph in text.split("\n\n"):
+            assert paragraph.count("`") % 2 == 0, paragraph
+            rows = [line for line in paragraph.splitlines() if line.startswith("|")]
+            cells = {re.sub(r"`[^`]*`", "", row).count("|") for row in rows}
+            assert len(cells) <= 1, paragraph
+            assert not rows or len(rows) == len(paragraph.strip().splitlines()), paragraph
