@@ -18,6 +18,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
+SEVERAL = COOKIECUTTER["databases"] == "several"
 PROJECT = Path.cwd()
 PROOF = "tests/test_migrations.py"
 
@@ -226,7 +227,9 @@ def say_what_is_next(proven: bool) -> None:
         steps.append("docker compose up --wait")
     if not proven:
         steps.append(f"uv run pytest {PROOF}")
-    steps += ["uv run alembic upgrade head", "uv run pytest"]
+    histories = ["--name main ", "--name analytics "] if SEVERAL else [""]
+    steps += [f"uv run alembic {history}upgrade head" for history in histories]
+    steps.append("uv run pytest")
     print("\nNext:", *steps, sep="\n  ")
 
 

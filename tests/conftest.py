@@ -47,6 +47,28 @@ Answers = dict[str, str | bool]
 Urls = URL | Mapping[str, URL] | None
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--without-servers",
+        action="store_true",
+        help="skip the tests that need a database server, as if there were none",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global without_servers
+    without_servers = bool(config.getoption("without_servers"))
+
+
+without_servers = False
+
+
+def skip_without_servers() -> None:
+    """Skip a test that is about to use a server, where that is not wanted."""
+    if without_servers:
+        pytest.skip("a server is needed, and --without-servers is given")
+
+
 def choices() -> dict[str, list[Any]]:
     """Return the questions that decide which files there are, with their answers."""
     return {
@@ -152,6 +174,12 @@ class Project:
             f"def downgrade() -> None:\n{indent(downgrade)}\n"
         )
         return path
+
+    def draw(self) -> None:
+        """Draw the picture of the models anew, as the hook before a commit does."""
+        self.succeed(
+            "paracelsus.cli", "inject", "docs/models.md", "my_shop.models:Base", "--python-dir=src"
+        )
 
     def environment(self, url: Urls = None) -> dict[str, str]:
         """Return the environment in which the owner of the project runs a command."""
@@ -261,6 +289,7 @@ def project(request: pytest.FixtureRequest, baked: Bake) -> Project:
 
 def run_on_server(kind: str, statement: str) -> None:
     """Run a statement on a test server, outside of a transaction."""
+    skip_without_servers()
     engine = create_engine(SERVERS[kind], isolation_level="AUTOCOMMIT")
     try:
         with engine.connect() as connection:
@@ -304,6 +333,7 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[str], URL]]:
         name = f"template_{uuid4().hex[:12]}"
         if kind == "sqlite":
             return URL.create("sqlite", database=str(tmp_path / f"{name}.db"))
+        skip_without_servers()
         try:
             run_on_server(kind, f"CREATE DATABASE {name}")
         except OperationalError as error:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import SERVERS, query, wait_until
+from conftest import SERVERS, query, skip_without_servers, wait_until
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
 
@@ -53,6 +53,7 @@ def running(command: list[str], user: str, log: Path) -> Iterator[None]:
 @contextmanager
 def server_folder() -> Iterator[Path]:
     """Make a folder that the accounts of servers can read, which tmp_path is not for long."""
+    skip_without_servers()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name:
         Path(name).chmod(0o755)
         yield Path(name)

@@ -275,7 +275,7 @@ def test_the_hooks_run_before_a_commit_and_stop_what_is_wrong(bake: Bake, tmp_pa
         "src/my_shop/models/example.py", "    price:", "    weight: Mapped[int]\n    price:"
     )
     run = hooks()
-    assert re.search(r"draw docs/models.md\.*Failed", run.stdout), run.stdout
+    assert re.search(r"draw the models\.*Failed", run.stdout), run.stdout
     assert re.search(r"prove the migrations\.*Failed", run.stdout), run.stdout
     assert "weight" in project.read("docs/models.md")
 

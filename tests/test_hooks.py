@@ -66,6 +66,29 @@ def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path)
     assert (tmp_path / "out" / "my-shop" / "alembic.ini").exists()
 
 
+@pytest.mark.parametrize("databases", ["several", "shared_history"])
+def test_proves_each_database_and_says_how_to_upgrade_it(
+    generate: Generate, databases: str
+) -> None:
+    run = generate(databases=databases)
+    assert run.returncode == 0, run.stderr
+    for promise in PROMISES:
+        assert f"kept        {promise}\n" in run.stdout
+    upgrades = re.findall(r"uv run alembic (.*)upgrade head", run.stdout)
+    assert upgrades == (["--name main ", "--name analytics "] if databases == "several" else [""])
+
+
+def test_a_fault_in_the_second_database_breaks_the_promise(
+    generate: Generate, template: Path, tmp_path: Path
+) -> None:
+    revision = f"{MIGRATIONS}/{{{{cookiecutter.__analytics_versions}}}}/{{{{cookiecutter.__analytics_revision}}}}"
+    edit(template / revision, '    op.drop_table("visits")\n', "    pass\n")
+    run = generate(databases="several")
+    assert run.returncode != 0
+    assert "BROKEN      every revision goes up down and up again and leaves nothing" in run.stdout
+    assert not (tmp_path / "out" / "my-shop").exists()
+
+
 def test_installs_with_uv_and_leaves_an_environment_that_works(
     generate: Generate, tmp_path: Path
 ) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import test_hooks
 from conftest import TEMPLATE, UNWANTED, NewDatabase, copy_of_template, edit, query, wait_until
 from sqlalchemy import URL
 
-PROMISES = 8
+PROMISES = len(test_hooks.PROMISES)
 PROJECT = "{{cookiecutter.project_slug}}"
 UV = Path(sys.executable).parent / "uv"
 ODD_FOLDER = "Päth with späces 'n Ω 🚀"
@@ -92,8 +93,9 @@ def test_a_refusal_can_be_read_on_an_old_terminal(machine: dict[str, str], tmp_p
 def block_the_proof(template: Path, started: Path) -> None:
     """Make the proof say that it has a scratch database, and then never end."""
     path = template / PROJECT / "tests" / "test_migrations.py"
-    name = "def test_upgrade_gives_the_tables_of_the_models(empty_database: URL) -> None:\n"
-    wait = f"    Path({str(started)!r}).write_text(str(empty_database.database))\n"
+    name = "def test_upgrade_gives_the_tables_of_the_models(upgraded: Upgraded) -> None:\n"
+    url = 'upgraded.config.get_main_option("sqlalchemy.url")'
+    wait = f"    Path({str(started)!r}).write_text(str({url}).rpartition('/')[2])\n"
     edit(path, name, f"{name}{wait}    import time; time.sleep(600)\n")
 
 
@@ -144,7 +146,7 @@ def test_interrupting_the_proof_leaves_no_database_on_the_server(
     if url.host != "127.0.0.1":
         pytest.skip("the hook looks for a server at 127.0.0.1")
     scratch = interrupt("database=postgresql")
-    assert scratch.startswith("test_")
+    assert scratch.startswith("my_shop_scratch_")
     assert query(url, f"SELECT 1 FROM pg_database WHERE datname = '{scratch}'") == []
     assert list((tmp_path / "out").iterdir()) == []
 

@@ -75,6 +75,13 @@ def model_of_another_base(project: Project) -> None:
     )
 
 
+def model_that_nobody_imports(project: Project) -> None:
+    (project.path / "src/my_shop/models/no-name.py").write_text(
+        "from my_shop.models.base import Base\n\n\n"
+        'class Other(Base):\n    __tablename__ = "others"\n'
+    )
+
+
 def elsewhere(project: Project) -> None:
     for path in (project.path / "migrations").rglob("*"):
         if path.is_file() and "__pycache__" not in path.parts:
@@ -109,7 +116,9 @@ def id_not_in_the_name(project: Project) -> None:
 
 MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
     "ini_that_names_another_folder": (elsewhere, {PROMISES[0]}),
-    "model_of_another_base": (model_of_another_base, {PROMISES[1]}),
+    "model_that_nobody_imports": (model_that_nobody_imports, {PROMISES[1]}),
+    # Autogenerate refuses it as well, and with it alembic check.
+    "model_of_another_base": (model_of_another_base, {PROMISES[1], PROMISES[8]}),
     "second_head": (second_head, {PROMISES[2]}),
     "parent_without_file": (
         gap,
@@ -461,7 +470,7 @@ def test_tests_cannot_touch_the_configured_database(
     project.succeed("pytest", "-q", url=url)
     assert query(url, "SELECT name FROM customers") == [("Ada",)]
     code = (
-        "from tests.scratch import alembic_config\n"
+        "from tests.commands import alembic_config\n"
         "from my_shop.settings import database_url\nalembic_config(database_url())"
     )
     (project.path / "point_at_it.py").write_text(f"import sys\nsys.path.append('src')\n{code}\n")

@@ -156,8 +156,8 @@ def migration_engine(url: URL) -> Engine:
         def limit_waiting(connection: Connection) -> None:
             # SET LOCAL, because a pooler may give each transaction another session.
             if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-                for setting in postgresql_settings(wait):
-                    connection.exec_driver_sql(f"SET LOCAL {setting}")
+                limits = [f"SET LOCAL {setting}" for setting in postgresql_settings(wait)]
+                connection.exec_driver_sql("; ".join(limits))  # One way to the server, not two.
 
         return engine
     if url.get_driver_name() == "pymysql":

@@ -48,7 +48,6 @@ look_over = Rewriter()
 
 def options(metadata: MetaData) -> dict[str, Any]:
     """Return what ``context.configure()`` needs for autogenerate."""
-    comparison.refuse_a_second_base({{ "" if layout.many else "metadata" }})
     schemas = {table.schema for table in metadata.tables.values()} | {None}
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
@@ -75,6 +74,7 @@ def process_revision_directives(
     context: MigrationContext, revision: Revision, directives: list[MigrationScript]
 ) -> None:
     """Look over a revision before it is written; see the functions below."""
+    comparison.refuse_a_second_base({{ "" if layout.many else 'context.opts["target_metadata"]' }})
     config = context.config
 {% if layout.shared %}
     # One database after the other adds its own part.

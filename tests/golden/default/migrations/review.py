@@ -39,7 +39,6 @@ look_over = Rewriter()
 
 def options(metadata: MetaData) -> dict[str, Any]:
     """Return what ``context.configure()`` needs for autogenerate."""
-    comparison.refuse_a_second_base(metadata)
     schemas = {table.schema for table in metadata.tables.values()} | {None}
 
     def include_name(name: str | None, kind: str, parents: Any) -> bool:
@@ -66,6 +65,7 @@ def process_revision_directives(
     context: MigrationContext, revision: Revision, directives: list[MigrationScript]
 ) -> None:
     """Look over a revision before it is written; see the functions below."""
+    comparison.refuse_a_second_base(context.opts["target_metadata"])
     config = context.config
     upgrade_ops, downgrade_ops = directives[0].upgrade_ops, directives[0].downgrade_ops
     if config is None or config.cmd_opts is None or upgrade_ops is None or downgrade_ops is None:

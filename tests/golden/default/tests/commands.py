@@ -17,8 +17,7 @@ from sqlalchemy import URL, make_url
 
 from my_shop.settings import ROOT, database_url
 
-from migrations.connection import synchronous
-from tests.scratch import scratch_database
+from tests.scratch import scratch_database, text_of
 
 
 @contextmanager
@@ -39,8 +38,7 @@ def alembic_config(url: URL) -> Config:
     if len(places) == 1:
         raise ValueError("This is the configured database, which tests may not touch.")
     config = Config(ROOT / "alembic.ini")
-    text_of_url = synchronous(url).render_as_string(hide_password=False)
-    config.set_main_option("sqlalchemy.url", text_of_url.replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", text_of(url).replace("%", "%%"))
     return config
 
 
@@ -51,7 +49,7 @@ def url_of(config: Config) -> URL:
 
 def alembic(config: Config, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Alembic's command line, in a process that has imported nothing yet."""
-    url = url_of(config).render_as_string(hide_password=False)
+    url = text_of(url_of(config))
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
         cwd=ROOT,

@@ -96,3 +96,8 @@ def do_not_wait_for_the_disk(connection: Any, _: object) -> None:
     """A scratch database need not survive a power cut."""
     if isinstance(connection, sqlite3.Connection):
         connection.execute("PRAGMA synchronous = OFF")
+
+
+def text_of(url: URL) -> str:
+    """Return a URL as a text, with its password and a synchronous driver."""
+    return synchronous(url).render_as_string(hide_password=False)
