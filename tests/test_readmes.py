@@ -5,6 +5,7 @@ They are read as the transcript of a session and run in order, in a new project:
 - ``console`` blocks: ``$`` stands before a command; what it prints is compared.
 - ``python`` blocks: a file, named in the first line; or what takes the place of everything from
   ``def upgrade`` on in the newest revision.
+  What begins with ``config =`` is a program.
 - ``diff`` blocks: the lines to replace, in the model that was written last.
 - Blocks without a language: commands without their output, or a picture that is only looked at.
 - In ``README.md``, also commands of Alembic in the text.
@@ -48,6 +49,9 @@ case "$1" in
 esac
 """
 DOCKER = "#!/bin/sh\n"
+
+# What the README says in a comment.
+PROGRAM = "from alembic import command\nfrom alembic.config import Config\n\n"
 
 BLOCK = re.compile(
     r"^```(\w*)\n(.*?)^```$|`((?:uv run )?alembic [^`…]+)`", re.MULTILINE | re.DOTALL
@@ -163,6 +167,9 @@ class Session:
             self.model = path if "models" in named[1] else self.model
             self.project.succeed("ruff", "check", "--no-cache", str(path))
             self.project.succeed("ruff", "format", "--check", "--no-cache", str(path))
+        elif code.startswith("config ="):
+            (self.project.path / "program.py").write_text(PROGRAM + code, encoding="utf-8")
+            self.run("uv run python -m program")
         else:
             newest = max(
                 self.project.versions.glob("*.py"), key=lambda path: path.stat().st_mtime_ns
@@ -321,23 +328,23 @@ ANSWERS: list[Answers] = [
 ]
 
 
-def answers_with(quick: str) -> pytest.MarkDecorator:
-    """Return answers as parameters; all but one project, on that database, are for ``-m slow``."""
-    first = {"database": quick, "databases": "one", "example_models": True}
+def answers_with(*quick: str) -> pytest.MarkDecorator:
+    """Return answers as parameters; all but the usual project on these databases are slow."""
+    usual = [{"database": kind, "databases": "one", "example_models": True} for kind in quick]
     return pytest.mark.parametrize(
         "answers",
         [
             pytest.param(
                 answers,
                 id=name_of(answers).replace("/", "_"),
-                marks=[] if answers == first else [pytest.mark.slow],
+                marks=[] if answers in usual else [pytest.mark.slow],
             )
             for answers in ANSWERS
         ],
     )
 
 
-@answers_with(quick="postgresql")
+@answers_with("sqlite", "postgresql")
 def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
     for heading, text in sections(session.readme).items():
@@ -353,7 +360,7 @@ def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begi
         assert any(f" {command} " in f"{run} " for run in session.printed), command
 
 
-@answers_with(quick="sqlite")
+@answers_with("sqlite", "postgresql")
 def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
     names = {"number": "INTEGER", "text": "VARCHAR(100)"}
@@ -369,7 +376,7 @@ def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: 
     assert query(session.main, "SELECT id, reader_id, title FROM loans") == [(7, 1, "Notes")]
 
 
-@answers_with(quick="sqlite")
+@answers_with("sqlite", "postgresql")
 def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
     become_repository(session.project)
