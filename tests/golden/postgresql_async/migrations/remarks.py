@@ -167,10 +167,9 @@ def new_column_that_rows_cannot_fill(
     if dialect.name in MYSQL:
         start = f"This puts an empty value or a zero into {column.name} where {table} has rows"
     return Remark(
-        f"{start}: add the column",
-        f'with nullable=True, fill it with op.execute("UPDATE {table} SET {column.name} = ..."), '
-        "and only then",
-        "alter it to nullable=False.",
+        f"{start}: add it with nullable=True, fill it with",
+        f'op.execute("UPDATE {table} SET {column.name} = ..."),',
+        "and only then alter it to nullable=False.",
     )
 
 
