@@ -1,8 +1,8 @@
 """Everything about migrating. The application does not know this folder.
 
-alembic.ini names it as a package, which Alembic imports before a command begins. That is
-early enough for two things that env.py comes too late for, as Alembic reads all revisions
-before it: to let threads take turns, and to explain a revision that cannot be read.
+alembic.ini names it as a package, which Alembic imports before each command. That is early
+enough for what env.py comes too late for, as Alembic reads all revisions before it: to let
+threads take turns, and to explain a revision that cannot be read.
 """
 
 import gc
