@@ -226,7 +226,7 @@ CHANGES = {
     ),
     "removed comment of a table": new_table_comment.reverse("drop_table_comment("),
     "new table with an enum": new_enum_table,
-    "removed table with an enum": new_enum_table.reverse('"mood"'),
+    "removed table with an enum": new_enum_table.reverse('op.drop_table("extras")'),
     "new column of an enum": new_enum_column,
     "removed column of an enum": new_enum_column.reverse("drop_column("),
     "new column of an enum that is in use": Change(
