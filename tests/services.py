@@ -155,7 +155,10 @@ def galera_cluster(size: int) -> Iterator[list[URL]]:
 
 @contextmanager
 def galera_node(folder: Path, provider: Path, group_port: int, others: str) -> Iterator[URL]:
-    """Run a MariaDB that joins the nodes at an address, or is the first one."""
+    """Run a MariaDB that joins the nodes at an address, or is the first one.
+
+    `wsrep-sync-wait` makes a read wait for what other nodes have committed.
+    """
     program = required("mariadbd", "mariadb-server")
     install = required("mariadb-install-db", "mariadb-server")
     data, port = folder / f"galera-{group_port}", free_port()
@@ -178,7 +181,7 @@ def galera_node(folder: Path, provider: Path, group_port: int, others: str) -> I
         f"--pid-file={data}/pid", "--binlog-format=ROW", "--innodb-autoinc-lock-mode=2",
         "--wsrep-on=ON", f"--wsrep-provider={provider}",
         f"--wsrep-cluster-address=gcomm://{others}", "--wsrep-node-address=127.0.0.1",
-        "--wsrep-sst-method=rsync", f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
+        "--wsrep-sync-wait=1", "--wsrep-sst-method=rsync", f"--wsrep-sst-receive-address=127.0.0.1:{free_port()}",
         f"--wsrep-provider-options={options_of_provider}",
     ]  # fmt: skip
     log = folder / f"galera-{group_port}.log"
