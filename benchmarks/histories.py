@@ -12,7 +12,8 @@ from measuring import NAME, Project, Settings, cpu_seconds, database, ours, pair
 
 HEADER = ["revisions", "database", "command", "stock, CPU s", "ours, CPU s", "ratio", "growth"]
 
-# Four revisions in turn make a table, a column, an index and another column.
+# Four revisions in turn make a table, a column, an index and another column: how each goes up
+# and down, and what it adds to the models.
 STEPS = [
     (
         """op.create_table(
@@ -22,10 +23,29 @@ STEPS = [
         sa.PrimaryKeyConstraint("id", name="pk_t{t}"),
     )""",
         'op.drop_table("t{t}")',
+        """
+
+class Table{t}(Base):
+    __tablename__ = "t{t}"
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    name: Mapped[str] = mapped_column(String(50))
+""",
     ),
-    ('op.add_column("t{t}", sa.Column("a", sa.String(30)))', 'op.drop_column("t{t}", "a")'),
-    ('op.create_index("ix_t{t}_name", "t{t}", ["name"])', 'op.drop_index("ix_t{t}_name", "t{t}")'),
-    ('op.add_column("t{t}", sa.Column("b", sa.String(30)))', 'op.drop_column("t{t}", "b")'),
+    (
+        'op.add_column("t{t}", sa.Column("a", sa.String(30)))',
+        'op.drop_column("t{t}", "a")',
+        "    a: Mapped[str | None] = mapped_column(String(30))\n",
+    ),
+    (
+        'op.create_index("ix_t{t}_name", "t{t}", ["name"])',
+        'op.drop_index("ix_t{t}_name", "t{t}")',
+        '    __table_args__ = (Index("ix_t{t}_name", "name"),)\n',
+    ),
+    (
+        'op.add_column("t{t}", sa.Column("b", sa.String(30)))',
+        'op.drop_column("t{t}", "b")',
+        "    b: Mapped[str | None] = mapped_column(String(30))\n",
+    ),
 ]
 REVISION = """\"\"\"Step {n}\"\"\"
 
@@ -45,29 +65,22 @@ def upgrade() -> None:
 def downgrade() -> None:
     {down}
 """
-IMPORTS = """from sqlalchemy import BigInteger, String
+IMPORTS = """from sqlalchemy import BigInteger, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
-"""
-MODEL = """
-class Table{t}(Base):
-    __tablename__ = "t{t}"
-    id: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
-    name: Mapped[str] = mapped_column(String(50), index=True)
-    a: Mapped[str | None] = mapped_column(String(30))
-    b: Mapped[str | None] = mapped_column(String(30))
 """
 
 
 def write_history(project: Project, revisions: int) -> None:
     """Write a history, and the models of the tables that it ends with."""
-    parent = None
+    parent, models = None, IMPORTS
     for n in range(revisions):
-        up, down = (side.format(t=n // 4) for side in STEPS[n % 4])
+        up, down, model = (side.format(t=n // 4) for side in STEPS[n % 4])
+        models += model
         text = REVISION.format(n=n, parent=parent, up=up, down=down)
         (project.versions / f"2027_01_01_{n:04d}-{n:012x}_step.py").write_text(text)
         parent = f"{n:012x}"
     (project.versions / "head.txt").write_text(f"{parent}\n")
-    project.write_models(IMPORTS + "".join(MODEL.format(t=t) for t in range(revisions // 4)))
+    project.write_models(models)
 
 
 def rows(settings: Settings) -> Iterator[list[object]]:
