@@ -38,8 +38,11 @@ FOREIGN_FOLDERS = {".git", ".tox", ".venv", "node_modules", "venv"}
 # What pytest's report says, in the words of a promise.
 OUTCOMES = {"failure": "BROKEN", "error": "BROKEN", "skipped": "not proven"}
 
-# Settings of the person's other projects, which would lead the proof astray.
-FOREIGN_SETTINGS = re.compile(r"VIRTUAL_ENV|(.*_)?DATABASE_URL|PYTEST_ADDOPTS|CI")
+# Settings of the person's other projects, which would lead the proof astray, or let each of its
+# processes compile SQLAlchemy anew.
+FOREIGN_SETTINGS = re.compile(
+    r"VIRTUAL_ENV|(.*_)?DATABASE_URL|PYTEST_ADDOPTS|CI|PYTHONDONTWRITEBYTECODE"
+)
 ENVIRONMENT = {
     key: value for key, value in os.environ.items() if not FOREIGN_SETTINGS.fullmatch(key)
 }

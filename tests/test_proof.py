@@ -119,6 +119,11 @@ MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
     "model_that_nobody_imports": (model_that_nobody_imports, {PROMISES[1]}),
     # Autogenerate refuses it as well, and with it alembic check.
     "model_of_another_base": (model_of_another_base, {PROMISES[1], PROMISES[8]}),
+    # The tests find the folder because they stand beside it, the command line does not.
+    "ini_without_the_folder_of_the_migrations": (
+        lambda p: p.replace("alembic.ini", "    %(here)s\n", ""),
+        {PROMISES[8], STAIRWAY},
+    ),
     "second_head": (second_head, {PROMISES[2]}),
     "parent_without_file": (
         gap,
@@ -200,6 +205,44 @@ def test_every_promise_has_a_mutation_of_its_own() -> None:
     assert {next(iter(broken)) for _, broken in MUTATIONS.values() if len(broken) == 1} == set(
         PROMISES
     )
+
+
+def model_that_only_a_test_imports(project: Project) -> None:
+    project.replace("src/my_shop/models/__init__.py", "sorted(FOLDER.rglob", "sorted(FOLDER.glob")
+    folder = project.path / "src/my_shop/models/more"
+    folder.mkdir()
+    (folder / "other.py").write_text(
+        "from sqlalchemy.orm import Mapped, mapped_column\n\n"
+        "from my_shop.models.base import Base\n\n\n"
+        'class Other(Base):\n    __tablename__ = "others"\n'
+        "    id: Mapped[int] = mapped_column(primary_key=True)\n"
+    )
+    (project.path / "tests/test_other.py").write_text("from my_shop.models.more import other\n")
+
+
+def operation_that_only_a_test_registers(project: Project) -> None:
+    add(project, "op.create_nothing()", "pass")
+    (project.path / "tests/test_other.py").write_text(
+        "from alembic.operations import MigrateOperation, Operations\n\n\n"
+        '@Operations.register_operation("create_nothing")\n'
+        "class CreateNothing(MigrateOperation):\n"
+        "    @classmethod\n    def create_nothing(cls, operations):\n        pass\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("mutate", "promise"),
+    [
+        (model_that_only_a_test_imports, PROMISES[1]),
+        (operation_that_only_a_test_registers, STAIRWAY),
+    ],
+)
+def test_what_other_tests_have_imported_hides_nothing(
+    mutate: Callable[[Project], object], promise: str, bake: Bake
+) -> None:
+    project = bake()
+    mutate(project)
+    assert set(broken_promises(project, "tests/test_other.py")) == {promise}
 
 
 # The stairway is sharp

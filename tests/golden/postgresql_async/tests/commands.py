@@ -48,10 +48,13 @@ def url_of(config: Config) -> URL:
 
 
 def alembic(config: Config, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run Alembic's command line, in a process that has imported nothing yet."""
+    """Run Alembic's command line, in a process that has imported nothing yet.
+
+    Without the current directory on its path (-P), as the command ``alembic`` runs.
+    """
     url = text_of(url_of(config))
     return subprocess.run(
-        [sys.executable, "-m", "alembic", *arguments],
+        [sys.executable, "-P", "-m", "alembic", *arguments],
         cwd=ROOT,
         env={**os.environ, "DATABASE_URL": url},
         capture_output=True,
