@@ -7,8 +7,9 @@ import shutil
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,13 +139,16 @@ def database(kind: str, folder: Path, name: str = NAME) -> Iterator[str]:
     engine.dispose()
 
 
-def run(project: Project, url: str, *arguments: str, before: tuple[str, ...] = ()) -> str:
+def run(
+    project: Project, url: str, *arguments: str, before: Sequence[str] = (), python: str = ""
+) -> str:
     """Run a module of Python in a project, and return what it printed.
 
     :param before: a program to run it with.
+    :param python: which Python; without, the one of the benchmarks.
     """
     process = subprocess.run(
-        [*before, sys.executable, "-m", *arguments],
+        [*before, python or sys.executable, "-m", *arguments],
         cwd=project.path,
         env={**ENVIRONMENT, "DATABASE_URL": url} if url else ENVIRONMENT,
         check=False,
@@ -156,10 +160,10 @@ def run(project: Project, url: str, *arguments: str, before: tuple[str, ...] = (
     return process.stdout + process.stderr
 
 
-def cpu_seconds(project: Project, url: str, *arguments: str) -> float:
+def cpu_seconds(project: Project, url: str, *arguments: str, python: str = "") -> float:
     """Return the processor time of a command, in seconds."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    run(project, url, *arguments)
+    run(project, url, *arguments, python=python)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
@@ -170,15 +174,20 @@ def wall_seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def instructions(project: Project, url: str, *arguments: str) -> float:
+def instructions(project: Project, url: str, *arguments: str, python: str = "") -> float:
     """Return how many million instructions a command takes, its child processes included.
 
     They hardly depend on what else the machine does. Bytecode is written before.
     https://valgrind.org/docs/manual/cl-manual.html
     """
     valgrind = shutil.which("valgrind") or sys.exit("valgrind is needed: apt-get install valgrind")
-    counting = (valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", "--trace-children=yes")  # fmt: skip
-    said = run(project, url, *arguments, before=counting)
+    with tempfile.TemporaryDirectory() as folder:
+        counting = [
+            valgrind, "--tool=callgrind", "--callgrind-out-file=/dev/null", "--trace-children=yes",
+            f"--log-file={folder}/%p",
+        ]  # fmt: skip
+        run(project, url, *arguments, before=counting, python=python)
+        said = "".join(log.read_text(errors="replace") for log in Path(folder).iterdir())
     return sum(map(int, re.findall(r"Collected : (\d+)", said))) / 1e6
 
 

@@ -3,7 +3,6 @@
 A promise that is not kept ends with exit status 1, and Cookiecutter removes the project.
 """
 
-import ast
 import configparser
 import json
 import os
@@ -11,11 +10,8 @@ import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from xml.etree import ElementTree
 
 COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
 SEVERAL = COOKIECUTTER["databases"] == "several"
@@ -97,7 +93,7 @@ def check_structure() -> None:
             sys.exit(f"FAILED: {path.name} has template code left in it.")
         try:
             if path.suffix == ".py":
-                ast.parse(text)
+                compile(text, path.name, "exec")
             elif path.suffix == ".toml":
                 tomllib.loads(text)
         except (SyntaxError, tomllib.TOMLDecodeError) as error:
@@ -162,6 +158,8 @@ def set_up() -> tuple[list[str] | None, str]:
 
 def missing_packages() -> list[str]:
     """Return what the proof needs and the Python that runs this hook does not have."""
+    from importlib.metadata import PackageNotFoundError, version  # Takes its time.
+
     metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
     needed = list(metadata["project"]["dependencies"])
     needed += [name for name in metadata["dependency-groups"]["dev"] if name.startswith("pytest")]
@@ -196,6 +194,9 @@ def prove(python: list[str]) -> bool:
     :return: whether every promise was proven; those that need a server may not have been.
     :raises SystemExit: when one is not kept.
     """
+    import tempfile
+    from xml.etree import ElementTree
+
     print("\nProving the migrations ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
