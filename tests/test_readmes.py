@@ -35,9 +35,10 @@ from conftest import (
     Urls,
     name_of,
     query,
+    tables_of,
     with_driver,
 )
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 
 PROGRAMS = Path(sys.executable).parent
 UV = f"""#!/bin/sh
@@ -387,6 +388,21 @@ def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin:
     session.follow(parts["Add a table"], text_too=True)
     session.follow(parts["Deploy"], text_too=True)
     assert query(session.main, "SELECT count(*) FROM invoices") == [(0,)]
+
+
+def test_the_urls_of_the_readme_lead_to_another_kind_of_database(
+    bake: Bake, new_database: NewDatabase
+) -> None:
+    project = bake()
+    section = sections(project.read("README.md"))["Use another database"]
+    shown = [make_url(url) for url in re.findall(r"^DATABASE_URL=(.*)$", section, re.MULTILINE)]
+    assert {url.get_backend_name() for url in shown} == {"postgresql", "mysql"}
+    for url in shown:
+        real = new_database(url.get_backend_name()).set(drivername=url.drivername)
+        text = real.render_as_string(hide_password=False)
+        (project.path / ".env").write_text(f"DATABASE_URL={text}\n", encoding="utf-8")
+        project.succeed("alembic", "upgrade", "head")
+        assert "customers" in tables_of(real)
 
 
 def test_markdown_is_whole(project: Project) -> None:

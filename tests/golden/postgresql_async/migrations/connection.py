@@ -139,13 +139,14 @@ def migration_engine(url: URL) -> Engine:
         # Prepared statements do not survive a connection pooler.
         unprepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
         engine = create_engine(url, poolclass=pool.NullPool, connect_args=unprepared)
+        # One way to the server, not two.
+        limits = "; ".join(f"SET LOCAL {setting}" for setting in postgresql_settings(wait))
 
         @event.listens_for(engine, "begin")
         def limit_waiting(connection: Connection) -> None:
             # SET LOCAL, because a pooler may give each transaction another session.
             if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-                limits = [f"SET LOCAL {setting}" for setting in postgresql_settings(wait)]
-                connection.exec_driver_sql("; ".join(limits))  # One way to the server, not two.
+                connection.exec_driver_sql(limits)
 
         return engine
     if url.get_driver_name() == "pymysql":
