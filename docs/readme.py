@@ -12,8 +12,9 @@ from typing import Any
 TEMPLATE = Path(__file__).resolve().parents[1]
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 PROMPTS = QUESTIONS["__prompts__"]
-WIDTH = 32
-ROOM = 72
+# So that GitHub shows each line whole.
+WIDTH = 28
+ROOM = 64
 
 
 def options() -> str:

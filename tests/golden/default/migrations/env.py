@@ -1,4 +1,4 @@
-"""Joins the models, the database and the rules of this folder for Alembic.
+"""Joins models, database and the rules of this folder for Alembic.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html#the-migration-environment
 """

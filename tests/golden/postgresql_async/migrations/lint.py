@@ -1,4 +1,4 @@
-"""Checks the SQL of the revisions that another branch does not have for what may hurt.
+"""Checks the SQL of new revisions, which another branch does not have, for what may hurt.
 
     uv run python -m migrations.lint origin/main
 
