@@ -105,7 +105,9 @@ PACKAGE_MODULES = {"database", "models", "settings"}
 DEVICES = {"aux", "con", "nul", "prn"} | {
     f"{port}{n}" for port in ("com", "lpt") for n in range(10)
 }
-LONGEST_NAME = 40
+# With longer names, lines of code would be longer than ruff allows.
+LONGEST_NAME = 30
+LONGEST_PATH = 49
 
 
 def problem_with_name(name: str) -> str | None:
@@ -150,6 +152,8 @@ def problem_with_migrations(directory: str, package: str) -> str | None:
         return "is the name of another folder of the project"
     if "/" in folder:
         return f"must be the name of a folder, or of one below src/{package}"
+    if len(directory) > LONGEST_PATH:
+        return f"must have at most {LONGEST_PATH} characters"
     return problem_with_name(folder)
 
 

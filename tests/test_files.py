@@ -3,14 +3,18 @@
 import re
 import subprocess
 import tomllib
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import pytest
-from conftest import QUESTIONS, TEMPLATE, Bake, Project
+from conftest import QUESTIONS, TEMPLATE, Bake, Project, generate, sample
 
 TEMPLATE_FILES = [
     path for path in (TEMPLATE / "{{cookiecutter.project_slug}}").rglob("*") if path.is_file()
 ]
+
+# See hooks/pre_gen_project.py, which refuses longer ones.
+LONGEST_NAMES = {"project_slug": "s" * 30, "package_name": "p" * 30}
+LONGEST_DIRECTORIES = ["m" * 30, f"src/{'p' * 30}/{'m' * 14}"]
 
 TREE = """
 .cookiecutter.json
@@ -180,10 +184,19 @@ def test_template_paths_are_short_enough_for_windows() -> None:
         assert not re.search(r'[<>:"|?*\\]', name), name
 
 
-def test_paths_are_short_enough_for_windows_whatever_the_names(bake: Bake) -> None:
-    slug, package, folder = (letter * 40 for letter in "spm")
-    directory = f"src/{package}/{folder}"
-    project = bake(project_slug=slug, package_name=package, migrations_directory=directory)
+@pytest.mark.parametrize("directory", LONGEST_DIRECTORIES)
+def test_lines_are_short_enough_for_ruff_whatever_the_names(directory: str, tmp_path: Path) -> None:
+    for number, answers in enumerate(sample()):
+        names = LONGEST_NAMES | {"migrations_directory": directory}
+        generate(tmp_path / str(number), **answers | names)
+    for command in (["check"], ["format", "--check"]):
+        subprocess.run(["ruff", *command, "--no-cache", "."], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("directory", LONGEST_DIRECTORIES)
+def test_paths_are_short_enough_for_windows_whatever_the_names(directory: str, bake: Bake) -> None:
+    slug = LONGEST_NAMES["project_slug"]
+    project = bake(**LONGEST_NAMES, migrations_directory=directory)
     # Windows allows 260, of which some are left for the folder above and for longer messages.
     assert max(len(f"{slug}/{name}") for name in project.files) <= 200
 

@@ -31,6 +31,7 @@ from tests.scratch import scratch_database
 {% endif %}
 
 MIGRATIONS = ROOT / "{{ cookiecutter.migrations_directory }}"
+APPLICATION = models.__name__.partition(".")[0]
 
 
 {% if several %}
@@ -94,8 +95,8 @@ def test_the_ini_points_at_a_complete_environment(history: ScriptDirectory{{ ", 
 def test_env_knows_the_tables_of_all_models(
     history: ScriptDirectory, {{ "name: str, " if several }}monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What other tests have imported of the application, the command line does not see.
-    for module in [each for each in sys.modules if is_application(each)]:
+    # What other tests have imported of the models, the command line does not see.
+    for module in [each for each in sys.modules if f"{each}.".startswith(f"{models.__name__}.")]:
         monkeypatch.delitem(sys.modules, module)
     known: list[MetaData] = []
 
@@ -110,10 +111,6 @@ def test_env_knows_the_tables_of_all_models(
     assert None not in known, "target_metadata is None in env.py"
     tables = {table for metadata in known for table in metadata.tables}
     assert tables_in_source(Path(models.__file__).parent{{ " / name" if several }}) <= tables
-
-
-def is_application(module: str) -> bool:
-    return module.partition(".")[0] == models.__name__.partition(".")[0]
 
 
 def tables_in_source(folder: Path) -> set[str]:
@@ -163,7 +160,7 @@ def test_revisions_do_not_import_the_application(history: ScriptDirectory) -> No
                 names = [node.module or ""]
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 names = [node.value] if re.fullmatch(r"[\w.]+", node.value) else []
-            assert not any(map(is_application, names)), (
+            assert not any(f"{name}.".startswith(f"{APPLICATION}.") for name in names), (
                 f"{Path(revision.path).name}, line {node.lineno}: the application goes on changing"  # type: ignore[attr-defined]
             )
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from {{ cookiecutter.package_name }} import settings
 
-from {{ cookiecutter.__migrations_package }} import sqlite
+from . import sqlite
 
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 

@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from {{ cookiecutter.package_name }} import settings
 
-from {{ cookiecutter.__migrations_package }} import connection
+from . import connection
 
 # What an error on connecting says, and what to do about it.
 ON_CONNECTING = {

@@ -12,8 +12,8 @@ from alembic.util import CommandError
 from sqlalchemy import Connection, String, column, select, table, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from {{ cookiecutter.__migrations_package }} import sqlite
-from {{ cookiecutter.__migrations_package }}.connection import name_of, seconds, x_argument
+from . import sqlite
+from .connection import name_of, seconds, x_argument
 
 log = logging.getLogger("alembic.runtime.migration")
 

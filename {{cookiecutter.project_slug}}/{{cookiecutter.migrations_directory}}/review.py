@@ -38,7 +38,7 @@ from sqlalchemy import CheckConstraint, Column, MetaData, TypeDecorator
 from {{ cookiecutter.package_name }}.models import BASES
 
 {% endif %}
-from {{ cookiecutter.__migrations_package }} import comparison, remarks
+from . import comparison, remarks
 
 Revision = str | Iterable[str | None] | Iterable[str]
 TableOp = CreateTableOp | ModifyTableOps | DropTableOp

@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 
 from my_shop import settings
 
-from migrations import sqlite
+from . import sqlite
 
 DEFAULT_PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 

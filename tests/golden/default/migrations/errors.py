@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
 
 from my_shop import settings
 
-from migrations import connection
+from . import connection
 
 # What an error on connecting says, and what to do about it.
 ON_CONNECTING = {

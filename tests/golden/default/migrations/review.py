@@ -29,7 +29,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.util import CommandError
 from sqlalchemy import CheckConstraint, Column, MetaData, TypeDecorator
 
-from migrations import comparison, remarks
+from . import comparison, remarks
 
 Revision = str | Iterable[str | None] | Iterable[str]
 TableOp = CreateTableOp | ModifyTableOps | DropTableOp

@@ -17,7 +17,7 @@ from alembic.config import CommandLine, Config
 from alembic.runtime.environment import EnvironmentContext
 from alembic.script import write_hooks
 
-from migrations.post_write import finish
+from .post_write import finish
 
 # All that is loaded by now stays to the end: no search for garbage needs to look at it.
 gc.freeze()
@@ -54,7 +54,7 @@ def explain(kind: type[BaseException], error: BaseException, trace: TracebackTyp
         if frame.f_code is CommandLine.run_cmd.__code__ and isinstance(error, Exception):
             config: Config = frame.f_locals["config"]
             if config.cmd_opts is not None and not config.cmd_opts.raiseerr:
-                from migrations import errors
+                from . import errors
 
                 errors.say(error, config)
                 return

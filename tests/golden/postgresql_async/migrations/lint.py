@@ -29,7 +29,8 @@ def head_of(branch: str) -> str:
     common = run("git", "merge-base", "HEAD", branch)
     if common.returncode != 0:
         sys.exit(f"There is no branch {branch} to compare with: name one that git knows.")
-    file, commit = "./migrations/versions/head.txt", common.stdout.strip()
+    commit = common.stdout.strip()
+    file = "./migrations/versions/head.txt"
     if not run("git", "ls-tree", commit, file).stdout:
         return "base"
     return run("git", "show", f"{commit}:{file}").stdout.strip()
