@@ -16,6 +16,7 @@ PARTS = [
     "generation",
     "command_line",
     "histories",
+    "safety",
     "many_tables",
     "proof",
     "clean_database",

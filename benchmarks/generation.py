@@ -11,7 +11,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from measuring import TEMPLATE, Project, Settings, cpu_seconds, instructions, ours
@@ -48,25 +48,36 @@ def rows(settings: Settings) -> Iterator[list[object]]:
             mine = ours(folder, kind, example_models=True)
             without_proof = [str(TEMPLATE), f"database={kind}", "set_up_now=False"]
             costs = [
-                cost(
-                    Project(folder), "", "cookiecutter", *said, "--no-input", "--default-config",
-                    f"--output-dir={folder / str(number)}",
-                )
+                cookiecutter(cost, folder / str(number), *said)
                 for number, said in enumerate([
                     [str(floor(folder / "lines", mine, False))],
                     [str(floor(folder / "text", mine, True))],
                     [*without_proof, "--accept-hooks=no"],
                     without_proof,
-                    [str(TEMPLATE), f"database={kind}"],
                 ])
             ]  # fmt: skip
-            proven = Project(folder / "4" / "my-shop")
-            shutil.rmtree(proven.path / ".venv")
-            (proven.path / "uv.lock").unlink()
-            costs.insert(4, costs[3] / costs[0])
-            costs.append(cost(proven, "", "uv", "sync", "--quiet"))
-            python = str(proven.path / ".venv" / "bin" / "python")
-            proof = ["-q", "-p", "no:cacheprovider", "--collect-only", "tests/test_migrations.py"]
-            costs.append(cost(proven, "", "pytest", *proof, python=python))
-            digits = [2 if settings.quick or number == 4 else 0 for number in range(len(costs))]
-            yield [kind, *(f"{each:.{n}f}" for each, n in zip(costs, digits, strict=True))]
+            row = [f"{each:.{2 if settings.quick else 0}f}" for each in costs]
+            proof = [""] * 3 if settings.quick else costs_of_proof(kind, folder)
+            yield [kind, *row, f"{costs[3] / costs[0]:.2f}", *proof]
+
+
+def costs_of_proof(kind: str, folder: Path) -> list[str]:
+    """Return what generating costs with the proof, installing, and the first imports."""
+    whole = cookiecutter(instructions, folder / "proven", str(TEMPLATE), f"database={kind}")
+    project = Project(folder / "proven" / "my-shop")
+    shutil.rmtree(project.path / ".venv")
+    (project.path / "uv.lock").unlink()
+    installing = instructions(project, "", "uv", "sync", "--quiet")
+    collect = ["-q", "-p", "no:cacheprovider", "--collect-only", "tests/test_migrations.py"]
+    python = str(project.path / ".venv" / "bin" / "python")
+    imports = instructions(project, "", "pytest", *collect, python=python)
+    return [f"{cost:.0f}" for cost in (whole, installing, imports)]
+
+
+def cookiecutter(cost: Callable[..., float], folder: Path, *said: str) -> float:
+    """Return what a run of Cookiecutter costs that writes into a folder."""
+    folder.mkdir()
+    return cost(
+        Project(folder), "", "cookiecutter", *said, "--no-input", "--default-config",
+        f"--output-dir={folder}",
+    )  # fmt: skip
