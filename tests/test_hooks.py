@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import SERVERS, copy_of_template, edit
+from processes import Run, run_at_once
 
-Generate = Callable[..., subprocess.CompletedProcess[str]]
+Generate = Callable[..., Run]
 PROMISES = [
     "the ini points at a complete environment",
     "env knows the tables of all models",
@@ -40,17 +41,12 @@ def generate(template: Path, tmp_path: Path) -> Generate:
     ``uv`` is hidden, so that the packages of this environment prove the migrations.
     """
 
-    def run(
-        path: str = "/nonexistent", folder: str = "out", **answers: str
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
-        return subprocess.run(
-            [*command, "-o", str(tmp_path / folder), str(template), *(f"{k}={v}" for k, v in answers.items())],
-            env={**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
+    def run(path: str = "/nonexistent", folder: str = "out", **answers: str) -> Run:
+        command = ["cookiecutter", "--no-input", "--default-config", "-o", str(tmp_path / folder)]
+        command += [str(template), *(f"{k}={v}" for k, v in answers.items())]
+        environment = {**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"}
+        (done,) = run_at_once(command, folder=Path.cwd(), environment=environment)
+        return done
 
     return run
 

@@ -28,6 +28,7 @@ from pathlib import Path
 import pytest
 from conftest import (
     QUESTIONS,
+    USES_MYPY,
     Answers,
     Bake,
     NewDatabase,
@@ -376,6 +377,7 @@ def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: 
     assert query(session.main, "SELECT id, reader_id, title FROM loans") == [(7, 1, "Notes")]
 
 
+@pytest.mark.xdist_group(USES_MYPY)
 @answers_with("sqlite", "postgresql")
 def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
