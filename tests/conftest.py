@@ -62,11 +62,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="skip the tests that need a database server, as if there were none",
     )
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="run what takes about a minute: nothing with a server or marked as `machine`",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     global without_servers
-    without_servers = bool(config.getoption("without_servers"))
+    without_servers = bool(config.getoption("without_servers") or config.getoption("fast"))
+    if config.getoption("fast"):
+        config.option.markexpr = f"({config.option.markexpr}) and not machine"
 
 
 without_servers = False
@@ -75,7 +82,7 @@ without_servers = False
 def skip_without_servers(kind: str = "server") -> None:
     """Skip a test that is about to use a server, where that is not wanted."""
     if without_servers and kind != "sqlite":
-        pytest.skip("a server is needed, and --without-servers is given")
+        pytest.skip("a server is needed, and --without-servers or --fast is given")
 
 
 def choices() -> dict[str, list[Any]]:

@@ -505,6 +505,7 @@ def test_one_session_stores_each_model_in_its_database(
     assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
 
 
+@pytest.mark.machine
 def test_a_third_database_takes_the_edits_of_the_readme(
     project: Project, new_database: NewDatabase
 ) -> None:

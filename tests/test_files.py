@@ -127,6 +127,7 @@ def test_is_formatted(project: Project) -> None:
     project.succeed("ruff", "format", "--check", "--no-cache")
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("project", each_combination(USES_MYPY), indirect=True)
 def test_passes_strict_mypy(project: Project) -> None:
     project.succeed("mypy", "--strict", "src", "migrations", "tests")

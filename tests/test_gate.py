@@ -240,6 +240,7 @@ def test_every_command_of_the_workflow_passes_in_a_new_project(
         project.succeed(*module, url=url)
 
 
+@pytest.mark.machine
 @pytest.mark.xdist_group(USES_MYPY)
 def test_the_hooks_run_before_a_commit_and_stop_what_is_wrong(bake: Bake, tmp_path: Path) -> None:
     project = bake()

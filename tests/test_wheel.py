@@ -9,6 +9,8 @@ import pytest
 from conftest import USES_MYPY, Bake, Project, tables_of
 from sqlalchemy import make_url
 
+pytestmark = pytest.mark.machine
+
 MIGRATE = """
 from alembic import command
 from alembic.config import Config
