@@ -10,6 +10,7 @@ from pathlib import Path
 from measuring import Project, Settings, cpu_seconds, database, ours, paired, run, stock
 
 HEADER = ["tables", "database", "command", "stock, CPU s", "ours, CPU s", "ratio"]
+COMMANDS = [["check"], ["revision", "--autogenerate", "-m", "again"]]
 IMPORTS = """from sqlalchemy import BigInteger, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 """
@@ -26,10 +27,10 @@ class Table{n}(Base):
 def rows(settings: Settings) -> Iterator[list[object]]:
     for kind in settings.kinds:
         for tables in settings.sizes(10, 100, 300, 1000):
-            yield from compare(kind, tables, settings.rounds)
+            yield from compare(kind, tables, settings)
 
 
-def compare(kind: str, tables: int, rounds: int) -> Iterator[list[object]]:
+def compare(kind: str, tables: int, settings: Settings) -> Iterator[list[object]]:
     with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
         mine, theirs = ours(Path(name), kind), stock(Path(name), url)
         for project in (mine, theirs):
@@ -45,9 +46,9 @@ def compare(kind: str, tables: int, rounds: int) -> Iterator[list[object]]:
                 again.unlink()
             return seconds
 
-        for command in (["check"], ["revision", "--autogenerate", "-m", "again"]):
+        for command in COMMANDS[-1:] if settings.quick else COMMANDS:
             before, after, ratio = paired(
-                rounds,
+                settings.rounds,
                 lambda command=command: cost(theirs, command),
                 lambda command=command: cost(mine, command),
             )

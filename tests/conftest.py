@@ -1,5 +1,6 @@
 """What the tests share: projects generated from the template, and real databases for them."""
 
+import compileall
 import itertools
 import json
 import os
@@ -9,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from uuid import uuid4
 import pytest
 from allpairspy import AllPairs
 from cookiecutter.main import cookiecutter
+from processes import Run, run_at_once
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
@@ -33,6 +35,13 @@ SERVERS = {
         )
     ),
     "mysql": make_url(os.environ.get("TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")),
+}
+
+# What is answered when nothing is said.
+DEFAULTS = {
+    question: answers[0] if isinstance(answers, list) else answers
+    for question, answers in QUESTIONS.items()
+    if not question.startswith("_")
 }
 
 # What would lead a generated project's tools astray.
@@ -53,20 +62,27 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="skip the tests that need a database server, as if there were none",
     )
+    parser.addoption(
+        "--fast",
+        action="store_true",
+        help="run what takes about a minute: nothing with a server or marked as `machine`",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     global without_servers
-    without_servers = bool(config.getoption("without_servers"))
+    without_servers = bool(config.getoption("without_servers") or config.getoption("fast"))
+    if config.getoption("fast"):
+        config.option.markexpr = f"({config.option.markexpr}) and not machine"
 
 
 without_servers = False
 
 
-def skip_without_servers() -> None:
+def skip_without_servers(kind: str = "server") -> None:
     """Skip a test that is about to use a server, where that is not wanted."""
-    if without_servers:
-        pytest.skip("a server is needed, and --without-servers is given")
+    if without_servers and kind != "sqlite":
+        pytest.skip("a server is needed, and --without-servers or --fast is given")
 
 
 def choices() -> dict[str, list[Any]]:
@@ -184,6 +200,8 @@ class Project:
     def environment(self, url: Urls = None) -> dict[str, str]:
         """Return the environment in which the owner of the project runs a command."""
         environment = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+        # Python would take bytecode for that of a file that was edited within a second.
+        environment["PYTHONDONTWRITEBYTECODE"] = "1"
         urls = {"": url} if isinstance(url, URL) else url or {}
         for name, one in urls.items():
             variable = f"{name.upper()}_DATABASE_URL".removeprefix("_")
@@ -201,16 +219,14 @@ class Project:
             text=True,
         )
 
-    def run(self, *arguments: str, url: Urls = None) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, url: Urls = None) -> Run:
         """Run a module of this Python in the project's folder: ``run("alembic", "check")``."""
-        return subprocess.run(
-            [sys.executable, "-m", *arguments],
-            cwd=self.path,
-            env=self.environment(url),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        (run,) = self.run_at_once(arguments, url=url)
+        return run
+
+    def run_at_once(self, *commands: Sequence[str], url: Urls = None) -> list[Run]:
+        """Run modules of this Python in the project's folder, all at the same time."""
+        return run_at_once(*commands, folder=self.path, environment=self.environment(url))
 
     def succeed(self, *arguments: str, url: Urls = None) -> str:
         """Run a module and return what it printed on standard output.
@@ -249,39 +265,68 @@ def generate(folder: Path, **answers: str | bool) -> Project:
     return Project(Path(path), answers)
 
 
-@pytest.fixture
-def bake(tmp_path: Path) -> Bake:
-    """A function that generates a project which the test may change: ``bake(driver="async")``."""
-    return lambda **answers: generate(tmp_path / "projects", **answers)
+@pytest.fixture(scope="session", autouse=True)
+def mypy_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One cache for the types of SQLAlchemy, which take mypy most of its time."""
+    os.environ["MYPY_CACHE_DIR"] = str(tmp_path_factory.getbasetemp() / "mypy")
+
+
+# The group of the tests that run mypy: one worker runs them, as each has a cache of its own.
+USES_MYPY = "mypy"
 
 
 @pytest.fixture(scope="session")
 def baked(tmp_path_factory: pytest.TempPathFactory) -> Bake:
     """A function that generates each combination once, for tests that only read it."""
-    made: dict[str, Project] = {}
+    made: dict[str, Path] = {}
 
     def bake_once(**answers: str | bool) -> Project:
-        name = name_of(answers)
+        name = json.dumps({**DEFAULTS, **answers}, sort_keys=True)
         if name not in made:
-            made[name] = generate(tmp_path_factory.mktemp(name), **answers)
-        return made[name]
+            made[name] = generate(tmp_path_factory.mktemp("project"), **answers).path
+            keep_bytecode(made[name])
+        return Project(made[name], answers)
 
     return bake_once
 
 
-@pytest.fixture(
-    params=[
+def keep_bytecode(folder: Path) -> None:
+    """Compile what is in a folder, as of an hour ago: an edit makes a file younger than that.
+
+    Revisions are left out: a new project has nothing but them in their folder.
+    """
+    for path in folder.rglob("*.py"):
+        os.utime(path, (time.time() - 3600,) * 2)
+    compileall.compile_dir(folder, quiet=1, rx=re.compile(r"\d{4}_\d\d_\d\d_"))
+
+
+@pytest.fixture
+def bake(baked: Bake, tmp_path: Path) -> Bake:
+    """A function that makes a project which the test may change: ``bake(driver="async")``."""
+
+    def copy(**answers: str | bool) -> Project:
+        path = baked(**answers).path
+        return Project(shutil.copytree(path, tmp_path / "projects" / path.name), answers)
+
+    return copy
+
+
+def each_combination(group: str | None = None) -> list[Any]:
+    """Return the combinations as parameters; one worker runs each, or all of a group."""
+    return [
         pytest.param(
             answers,
             id=name_of(answers),
             marks=[
-                pytest.mark.xdist_group(name_of(answers)),
+                pytest.mark.xdist_group(group or name_of(answers)),
                 *([] if answers in sample() else [pytest.mark.slow]),
             ],
         )
         for answers in combinations()
     ]
-)
+
+
+@pytest.fixture(params=each_combination())
 def project(request: pytest.FixtureRequest, baked: Bake) -> Project:
     """A sample of the combinations, or each one with ``-m slow``; to be read and not changed."""
     return baked(**request.param)

@@ -7,10 +7,11 @@ import string
 import tempfile
 import tomllib
 from collections.abc import Callable
+from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution, packages_distributions
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 import pytest
 import yaml
@@ -19,6 +20,8 @@ from cookiecutter.environment import StrictEnvironment
 from cookiecutter.main import cookiecutter
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import Environment
+from jinja2.lexer import get_lexer
 from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -104,10 +107,9 @@ def text_of(markdown: str, kind: str) -> str:
     return "".join(child.content for child in children)
 
 
+@pytest.mark.usefixtures("replay_folder", "compile_once")
 @pytest.mark.parametrize("examples", ANSWERS)
-def test_any_text_is_kept_to_the_letter_or_refused(
-    examples: int, bake: Bake, replay_folder: None
-) -> None:
+def test_any_text_is_kept_to_the_letter_or_refused(examples: int, bake: Bake) -> None:
     plain = bake()
     unchanged = plain.files - {"pyproject.toml", "README.md", ".cookiecutter.json"}
     outcomes: list[str] = []
@@ -158,10 +160,9 @@ def test_a_friendly_text_is_never_refused(examples: int) -> None:
     holds()
 
 
+@pytest.mark.usefixtures("replay_folder", "compile_once")
 @pytest.mark.parametrize("examples", ANSWERS)
-def test_any_name_works_or_is_refused_with_a_suggestion_that_works(
-    examples: int, replay_folder: None
-) -> None:
+def test_any_name_works_or_is_refused_with_a_suggestion_that_works(examples: int) -> None:
     @settings(max_examples=examples, **MANNERS)
     @given(st.sampled_from(NAMES), names)
     def holds(question: str, name: str) -> None:
@@ -185,8 +186,9 @@ def test_any_name_works_or_is_refused_with_a_suggestion_that_works(
     holds()
 
 
+@pytest.mark.usefixtures("replay_folder", "compile_once")
 @pytest.mark.parametrize("examples", ANSWERS)
-def test_any_address_is_kept_to_the_letter_or_refused(examples: int, replay_folder: None) -> None:
+def test_any_address_is_kept_to_the_letter_or_refused(examples: int) -> None:
     @settings(max_examples=examples, **MANNERS)
     @given(st.emails() | st.sampled_from(CONTROLS + LETTERS + CODE).map("me{}@example.com".format))
     def holds(address: str) -> None:
@@ -198,6 +200,10 @@ def test_any_address_is_kept_to_the_letter_or_refused(examples: int, replay_fold
             assert metadata["authors"][0]["email"] == address
 
     holds()
+
+
+# Looks into each package of this environment.
+installed_modules = cache(packages_distributions)
 
 
 def modules_of(names: set[str]) -> set[str]:
@@ -221,7 +227,7 @@ def modules_of(names: set[str]) -> set[str]:
     distributions = {key.partition("[")[0] for key in found}
     modules = {
         module
-        for module, homes in packages_distributions().items()
+        for module, homes in installed_modules().items()
         if distributions & {canonicalize_name(home) for home in homes}
     }
     return modules | {name.replace("-", "_") for name in distributions}
@@ -259,6 +265,20 @@ def test_every_folder_and_module_of_a_project_is_refused_as_a_name(project: Proj
         if file.startswith("src/my_shop/"):
             name = inside[1].removesuffix(".py")
             assert HOOK.problem_with_migrations(f"src/my_shop/{name}", "my_shop"), name
+
+
+@pytest.fixture
+def compile_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Jinja compiles a file of the template once, and not for each answer."""
+    plain, compiled = Environment.compile, {}
+
+    def compile_(environment: Environment, *source: str) -> CodeType:
+        key = (get_lexer(environment), *source)
+        if key not in compiled:
+            compiled[key] = plain(environment, *source)
+        return compiled[key]
+
+    monkeypatch.setattr(Environment, "compile", compile_)
 
 
 @pytest.fixture

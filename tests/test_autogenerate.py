@@ -6,7 +6,16 @@ import time
 from collections.abc import Callable
 
 import pytest
-from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from conftest import (
+    Bake,
+    NewDatabase,
+    Project,
+    query,
+    skip_without_servers,
+    tables_of,
+    wait_until,
+    with_driver,
+)
 from sqlalchemy import URL
 
 KINDS = ["sqlite", "postgresql", "mysql"]
@@ -15,6 +24,7 @@ EXAMPLE = "src/my_shop/models/example.py"
 
 @pytest.fixture(params=KINDS)
 def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
+    skip_without_servers(request.param)
     return bake(database=request.param)
 
 
@@ -463,13 +473,13 @@ def test_a_revision_id_that_is_too_long_is_refused(project: Project, url: URL) -
 
 @pytest.mark.parametrize("project", ["sqlite"], indirect=True)
 def test_files_sort_in_the_order_of_history(project: Project, url: URL) -> None:
-    for number in range(4):
+    for number in range(2):
         second = int(time.time())
         wait_until(lambda second=second: int(time.time()) > second, "the next second")
         identifier = f"{9 - number}abc"  # It sorts the other way round.
         project.succeed("alembic", "revision", "-m", f"n{number}", "--rev-id", identifier, url=url)
     names = [path.stem.rsplit("_")[-1] for path in sorted(project.versions.glob("*.py"))]
-    assert names == ["tables", "n0", "n1", "n2", "n3"]
+    assert names == ["tables", "n0", "n1"]
 
 
 @pytest.mark.parametrize("project", ["sqlite"], indirect=True)

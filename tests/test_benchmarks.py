@@ -24,6 +24,7 @@ def benchmark(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 # The proof is measured against an environment that has to be downloaded.
+@pytest.mark.machine
 @pytest.mark.parametrize(
     "part", [pytest.param(part, marks=[pytest.mark.slow] * (part == "proof")) for part in PARTS]
 )
@@ -49,6 +50,7 @@ def test_the_readme_has_a_place_for_each_part() -> None:
     assert sorted(re.findall(r"<!-- end of (\w+) -->", readme)) == PARTS
 
 
+@pytest.mark.machine
 def test_instructions_are_counted_by_valgrind() -> None:
     if shutil.which("valgrind") is None:
         pytest.skip("valgrind is not installed: apt-get install valgrind")

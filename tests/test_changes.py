@@ -4,13 +4,11 @@ A change is two states of a model. The database is at the first one when the mod
 second: the revision says what has changed, goes up, down and up again, and loses no row.
 """
 
-import shutil
 import textwrap
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
-from conftest import Bake, NewDatabase, Project, query, with_driver
+from conftest import Bake, NewDatabase, Project, query, skip_without_servers, with_driver
 
 KINDS = ("sqlite", "postgresql", "mysql")
 
@@ -286,7 +284,6 @@ CELLS = [
 WALK = """
 import os
 import sys
-from pathlib import Path
 
 from alembic.config import main
 from sqlalchemy import create_engine, inspect, text
@@ -335,11 +332,10 @@ for command in ("upgrade head", "check"):
 
 
 @pytest.fixture
-def project(request: pytest.FixtureRequest, baked: Bake, tmp_path: Path) -> Project:
-    """A copy of a project without models, as copying is faster than generating."""
-    original = baked(database=request.param, example_models=False)
-    shutil.copytree(original.path, tmp_path / "my-shop")
-    return Project(tmp_path / "my-shop", original.answers)
+def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
+    """A project without models."""
+    skip_without_servers(request.param)
+    return bake(database=request.param, example_models=False)
 
 
 def models(state: str) -> str:

@@ -35,12 +35,9 @@ def race(project: Project, url: URL, processes: int, *arguments: str) -> str:
 
     :raises AssertionError: unless all succeed and each revision ran once.
     """
-    running = [
-        project.start("alembic", *arguments, "upgrade", "head", url=url) for _ in range(processes)
-    ]
-    outputs = [process.communicate(timeout=120)[0] for process in running]
-    assert [process.returncode for process in running] == [0] * processes, "\n".join(outputs)
-    output = "".join(outputs)
+    runs = project.run_at_once(*[["alembic", *arguments, "upgrade", "head"]] * processes, url=url)
+    output = "".join(run.stdout + run.stderr for run in runs)
+    assert [run.returncode for run in runs] == [0] * processes, output
     assert output.count("Running upgrade") == len(list(project.versions.glob("*.py")))
     return output
 

@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Bake, NewDatabase, Project, Urls, query, tables_of, wait_until, with_driver
+from conftest import (
+    Bake,
+    NewDatabase,
+    Project,
+    Urls,
+    query,
+    skip_without_servers,
+    tables_of,
+    wait_until,
+    with_driver,
+)
+from processes import Run, run_at_once
 from services import PostgreSQL, postgresql
 from sqlalchemy import URL
 
@@ -25,6 +36,7 @@ Databases = dict[str, URL]
 
 @pytest.fixture(params=KINDS)
 def kind(request: pytest.FixtureRequest) -> str:
+    skip_without_servers(request.param)
     return str(request.param)
 
 
@@ -155,11 +167,10 @@ def test_processes_that_upgrade_the_databases_in_another_order_do_not_wait_for_e
     )
     (several.path / "upgrade_all.py").write_text(program)
     names = list(databases)
-    orders = [names, names[::-1]] * 4
-    processes = [several.start("upgrade_all", *order, url=databases) for order in orders]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, outputs
-    assert "".join(outputs).count("Running upgrade") == 2
+    orders = [["upgrade_all", *names], ["upgrade_all", *reversed(names)]] * 4
+    runs = several.run_at_once(*orders, url=databases)
+    assert [run.returncode for run in runs] == [0] * 8, runs
+    assert "".join(run.stderr for run in runs).count("Running upgrade") == 2
 
 
 # One history for all databases
@@ -274,10 +285,9 @@ def test_it_is_said_that_the_databases_commit_one_after_the_other(
 
 def test_eight_processes_upgrade_all_databases_once(shared: Project, databases: Databases) -> None:
     add_shared_revision(shared, CREATE, CREATE)
-    processes = [shared.start("alembic", "upgrade", "head", url=databases) for _ in range(8)]
-    outputs = [process.communicate(timeout=120)[0] for process in processes]
-    assert [process.returncode for process in processes] == [0] * 8, outputs
-    assert "".join(outputs).count("Running upgrade") == 4
+    runs = shared.run_at_once(*[["alembic", "upgrade", "head"]] * 8, url=databases)
+    assert [run.returncode for run in runs] == [0] * 8, runs
+    assert "".join(run.stderr for run in runs).count("Running upgrade") == 4
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
@@ -495,6 +505,7 @@ def test_one_session_stores_each_model_in_its_database(
     assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
 
 
+@pytest.mark.machine
 def test_a_third_database_takes_the_edits_of_the_readme(
     project: Project, new_database: NewDatabase
 ) -> None:
@@ -593,12 +604,11 @@ def test_config_is_found_by_its_variable_and_the_option_wins(
     history = any_project.histories[0]
     ini = str(any_project.path / "alembic.ini")
 
-    def heads(variable: str, *option: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "alembic", *option, *history, "heads"],
-            cwd=elsewhere, capture_output=True, text=True, check=False,
-            env={**any_project.environment(urls), "ALEMBIC_CONFIG": variable},
-        )  # fmt: skip
+    def heads(variable: str, *option: str) -> Run:
+        environment = {**any_project.environment(urls), "ALEMBIC_CONFIG": variable}
+        command = ["alembic", *option, *history, "heads"]
+        (run,) = run_at_once(command, folder=elsewhere, environment=environment)
+        return run
 
     assert heads(ini).stdout == f"{FIRST} (head)\n"
     assert heads("nowhere.ini", "--config", ini).stdout == f"{FIRST} (head)\n"

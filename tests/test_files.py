@@ -6,7 +6,16 @@ import tomllib
 from pathlib import Path, PurePosixPath
 
 import pytest
-from conftest import QUESTIONS, TEMPLATE, Bake, Project, generate, sample
+from conftest import (
+    QUESTIONS,
+    TEMPLATE,
+    USES_MYPY,
+    Bake,
+    Project,
+    each_combination,
+    generate,
+    sample,
+)
 
 TEMPLATE_FILES = [
     path for path in (TEMPLATE / "{{cookiecutter.project_slug}}").rglob("*") if path.is_file()
@@ -131,9 +140,10 @@ def test_is_formatted(project: Project) -> None:
     project.succeed("ruff", "format", "--check", "--no-cache")
 
 
-def test_passes_strict_mypy(project: Project, tmp_path_factory: pytest.TempPathFactory) -> None:
-    cache = tmp_path_factory.getbasetemp() / "mypy"
-    project.succeed("mypy", "--strict", f"--cache-dir={cache}", "src", "migrations", "tests")
+@pytest.mark.machine
+@pytest.mark.parametrize("project", each_combination(USES_MYPY), indirect=True)
+def test_passes_strict_mypy(project: Project) -> None:
+    project.succeed("mypy", "--strict", "src", "migrations", "tests")
 
 
 def test_file_names_are_legal_on_windows(project: Project) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
-from conftest import QUESTIONS, Bake, NewDatabase, Project, query, with_driver
+from conftest import QUESTIONS, USES_MYPY, Bake, NewDatabase, Project, query, with_driver
 
 SERVERS = [name for name, facts in QUESTIONS["_database_facts"].items() if not facts["embedded"]]
 LINTED = [
@@ -217,13 +217,7 @@ def test_workflow_and_hooks_are_valid_and_safe(baked: Bake, database: str) -> No
     )
 
 
-@pytest.fixture
-def mypy_cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One cache for the types of SQLAlchemy, which take mypy most of its time."""
-    monkeypatch.setenv("MYPY_CACHE_DIR", str(tmp_path_factory.getbasetemp() / "mypy"))
-
-
-@pytest.mark.usefixtures("mypy_cache")
+@pytest.mark.xdist_group(USES_MYPY)
 @pytest.mark.parametrize(
     "database",
     [pytest.param(name, marks=[] if name in LINTED else [pytest.mark.slow]) for name in DATABASES],
@@ -246,7 +240,8 @@ def test_every_command_of_the_workflow_passes_in_a_new_project(
         project.succeed(*module, url=url)
 
 
-@pytest.mark.usefixtures("mypy_cache")
+@pytest.mark.machine
+@pytest.mark.xdist_group(USES_MYPY)
 def test_the_hooks_run_before_a_commit_and_stop_what_is_wrong(bake: Bake, tmp_path: Path) -> None:
     project = bake()
     (tmp_path / "bin").mkdir()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from conftest import SERVERS, copy_of_template, edit
+from processes import Run, run_at_once
 
-Generate = Callable[..., subprocess.CompletedProcess[str]]
+Generate = Callable[..., Run]
 PROMISES = [
     "the ini points at a complete environment",
     "env knows the tables of all models",
@@ -40,21 +41,17 @@ def generate(template: Path, tmp_path: Path) -> Generate:
     ``uv`` is hidden, so that the packages of this environment prove the migrations.
     """
 
-    def run(
-        path: str = "/nonexistent", folder: str = "out", **answers: str
-    ) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cookiecutter", "--no-input", "--default-config"]
-        return subprocess.run(
-            [*command, "-o", str(tmp_path / folder), str(template), *(f"{k}={v}" for k, v in answers.items())],
-            env={**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )  # fmt: skip
+    def run(path: str = "/nonexistent", folder: str = "out", **answers: str) -> Run:
+        command = ["cookiecutter", "--no-input", "--default-config", "-o", str(tmp_path / folder)]
+        command += [str(template), *(f"{k}={v}" for k, v in answers.items())]
+        environment = {**os.environ, "PATH": path, "PYTEST_ADDOPTS": "", "CI": "true"}
+        (done,) = run_at_once(command, folder=Path.cwd(), environment=environment)
+        return done
 
     return run
 
 
+@pytest.mark.machine
 def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path) -> None:
     run = generate()
     assert run.returncode == 0, run.stderr
@@ -66,6 +63,7 @@ def test_shows_each_promise_and_what_is_next(generate: Generate, tmp_path: Path)
     assert (tmp_path / "out" / "my-shop" / "alembic.ini").exists()
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("databases", ["several", "shared_history"])
 def test_proves_each_database_and_says_how_to_upgrade_it(
     generate: Generate, databases: str
@@ -78,6 +76,7 @@ def test_proves_each_database_and_says_how_to_upgrade_it(
     assert upgrades == (["--name main ", "--name analytics "] if databases == "several" else [""])
 
 
+@pytest.mark.machine
 def test_a_fault_in_the_second_database_breaks_the_promise(
     generate: Generate, template: Path, tmp_path: Path
 ) -> None:
@@ -89,6 +88,7 @@ def test_a_fault_in_the_second_database_breaks_the_promise(
     assert not (tmp_path / "out" / "my-shop").exists()
 
 
+@pytest.mark.machine
 def test_installs_with_uv_and_leaves_an_environment_that_works(
     generate: Generate, tmp_path: Path
 ) -> None:
@@ -130,6 +130,7 @@ def test_proves_what_needs_a_server_on_the_server(
     assert run.stdout.count("kept") == len(PROMISES), run.stdout + run.stderr
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize(("database", "port"), [("postgresql", "5432"), ("mysql", "3306")])
 def test_says_what_is_not_proven_without_a_server(
     generate: Generate, template: Path, database: str, port: str
@@ -157,6 +158,7 @@ def test_without_uv_and_without_packages_says_so(generate: Generate, template: P
     assert "kept" not in run.stdout
 
 
+@pytest.mark.machine
 def test_without_network_proves_with_the_packages_that_are_there_and_says_what_uv_says(
     generate: Generate, template: Path, tmp_path: Path
 ) -> None:
@@ -238,6 +240,7 @@ SABOTAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 }  # fmt: skip
 
 
+@pytest.mark.machine
 @pytest.mark.parametrize("sabotage", SABOTAGE)
 def test_a_broken_promise_is_named_and_nothing_is_left(
     sabotage: str, generate: Generate, template: Path, tmp_path: Path

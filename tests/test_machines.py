@@ -14,6 +14,8 @@ import test_hooks
 from conftest import TEMPLATE, UNWANTED, NewDatabase, copy_of_template, edit, query, wait_until
 from sqlalchemy import URL
 
+pytestmark = pytest.mark.machine
+
 PROMISES = len(test_hooks.PROMISES)
 PROJECT = "{{cookiecutter.project_slug}}"
 UV = Path(sys.executable).parent / "uv"

@@ -191,11 +191,3 @@ def test_sessions_of_tests_leave_no_trace(bake: Bake, answers) -> None:
         "    assert session.scalars(select(Product)).all() == []\n"
     )
     project.succeed("pytest", "tests/test_trace.py")
-
-
-def test_tests_never_touch_the_configured_database(bake: Bake, new_database: NewDatabase) -> None:
-    project, url = bake(), new_database("sqlite")
-    project.succeed("alembic", "upgrade", "head", url=url)
-    before = Path(str(url.database)).read_bytes()
-    project.succeed("pytest", url=url)
-    assert Path(str(url.database)).read_bytes() == before

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -510,7 +511,9 @@ def test_tests_cannot_touch_the_configured_database(
     project, url = bake(database=kind), with_driver(new_database(kind))
     project.succeed("alembic", "upgrade", "head", url=url)
     query(url, "INSERT INTO customers (name, email) VALUES ('Ada', 'ada@example.com')")
+    before = Path(str(url.database)).read_bytes() if kind == "sqlite" else None
     project.succeed("pytest", "-q", url=url)
+    assert before is None or Path(str(url.database)).read_bytes() == before
     assert query(url, "SELECT name FROM customers") == [("Ada",)]
     code = (
         "from tests.commands import alembic_config\n"

@@ -28,6 +28,7 @@ from pathlib import Path
 import pytest
 from conftest import (
     QUESTIONS,
+    USES_MYPY,
     Answers,
     Bake,
     NewDatabase,
@@ -345,6 +346,7 @@ def answers_with(*quick: str) -> pytest.MarkDecorator:
     )
 
 
+@pytest.mark.machine
 @answers_with("sqlite", "postgresql")
 def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
@@ -361,6 +363,7 @@ def test_migrations_readme_is_the_transcript_of_a_session(answers: Answers, begi
         assert any(f" {command} " in f"{run} " for run in session.printed), command
 
 
+@pytest.mark.machine
 @answers_with("sqlite", "postgresql")
 def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)
@@ -377,6 +380,8 @@ def test_an_existing_database_is_adopted_with_its_rows(answers: Answers, begin: 
     assert query(session.main, "SELECT id, reader_id, title FROM loans") == [(7, 1, "Notes")]
 
 
+@pytest.mark.machine
+@pytest.mark.xdist_group(USES_MYPY)
 @answers_with("sqlite", "postgresql")
 def test_the_commands_of_the_readme_work_in_their_order(answers: Answers, begin: Begin) -> None:
     session = begin(**answers)

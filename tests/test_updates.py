@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from conftest import QUESTIONS, UNWANTED, Project, copy_of_template, edit
 
+pytestmark = pytest.mark.machine
+
 UV = Path(sys.executable).parent / "uv"
 PROJECT = "{{cookiecutter.project_slug}}"
 CHANGED = f"{PROJECT}/{{{{cookiecutter.migrations_directory}}}}/README.md"

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Bake, Project, tables_of
+from conftest import USES_MYPY, Bake, Project, tables_of
 from sqlalchemy import make_url
+
+pytestmark = pytest.mark.machine
 
 MIGRATE = """
 from alembic import command
@@ -27,14 +29,12 @@ def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
     return bake(migrations_directory=f"src/my_shop/{request.param}")
 
 
-def test_migrations_below_the_package_are_as_good_as_beside_it(
-    project: Project, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+@pytest.mark.xdist_group(USES_MYPY)
+def test_migrations_below_the_package_are_as_good_as_beside_it(project: Project) -> None:
     assert not (project.path / "migrations").exists()
     project.succeed("ruff", "check", "--no-cache")
     project.succeed("ruff", "format", "--check", "--no-cache")
-    cache = tmp_path_factory.getbasetemp() / "mypy"
-    project.succeed("mypy", "--strict", f"--cache-dir={cache}", "src", "tests")
+    project.succeed("mypy", "--strict", "src", "tests")
     # A revision is formatted, whatever its template leaves to do.
     template = f"{project.answers['migrations_directory']}/script.py.mako"
     project.replace(template, "def upgrade()", "def   upgrade( )")
