@@ -627,3 +627,58 @@ def test_a_test_may_have_a_database_of_its_own(
     options = ["-p", "pytest_asyncio"] if driver == "async" else []
     output = project.succeed("pytest", "-q", *options, "tests/test_committing.py", url=url)
     assert "2 passed" in output
+
+
+COPYING = """
+import pytest
+
+from tests.schema import schema
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_the_copy_has_all(engine, own_engine, number):
+    with engine.connect() as one, own_engine.connect() as other:
+        name, another = engine.url.database, own_engine.url.database
+        assert {line.replace(name, another) for line in schema(one)} == schema(other)
+        query = "SELECT * FROM odd"
+        assert one.exec_driver_sql(query).all() == other.exec_driver_sql(query).all() != []
+"""
+ODD_TABLE = """
+with open("runs.txt", "a") as runs:
+    runs.write("run ")
+op.create_table(
+    "odd",
+    sa.Column("id", sa.BigInteger(), nullable=False),
+    sa.Column("customer_id", sa.BigInteger(), sa.ForeignKey("customers.id", name="fk_odd_customer")),
+    sa.Column("number", sa.Integer()),
+    sa.Column("twice", sa.Integer(), sa.Computed("number * 2", persisted=True)),
+    sa.Column("share", sa.String(20), server_default="100 %s", comment="in %, 'quoted'"),
+    sa.PrimaryKeyConstraint("id", name="pk_odd"),
+)
+odd = sa.table("odd", sa.column("id"), sa.column("number"))
+op.bulk_insert(odd, [{"id": 7, "number": 1}, {"id": 8, "number": 2}])
+op.execute(odd.update().where(odd.c.id == 7).values(id=0))
+"""
+ODD_VIEW = 'op.execute("CREATE VIEW odd_view AS SELECT id FROM odd")'
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_database_of_its_own_is_a_copy_for_which_no_migration_runs(
+    kind: str, bake: Bake, new_database: NewDatabase
+) -> None:
+    project, url = bake(database=kind), new_database(kind)
+    project.add_revision("0dd", ODD_TABLE)
+    (project.path / "tests" / "test_copying.py").write_text(COPYING)
+    assert "2 passed" in project.succeed("pytest", "-q", "tests/test_copying.py", url=url)
+    assert project.read("runs.txt") == "run run ", "once for engine, once for what is copied"
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_a_database_of_its_own_has_what_is_not_a_table_too(
+    kind: str, bake: Bake, new_database: NewDatabase
+) -> None:
+    project, url = bake(database=kind), new_database(kind)
+    project.add_revision("0dd", ODD_TABLE)
+    project.add_revision("1dd", ODD_VIEW)
+    (project.path / "tests" / "test_copying.py").write_text(COPYING)
+    assert "2 passed" in project.succeed("pytest", "-q", "tests/test_copying.py", url=url)

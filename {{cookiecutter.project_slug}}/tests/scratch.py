@@ -1,4 +1,5 @@
 {% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
+{% set copies_tables = cookiecutter.database == "mysql" %}
 """Databases for tests to fill and to empty. The configured database is never one of them."""
 
 import os
@@ -34,7 +35,7 @@ def scratch_database(folder: Path{{ layout.next_parameter }}, template: URL | No
 
     :param folder: where the file is made, for SQLite.
     :param template: a scratch database to copy, to which nobody is connected. Without one,
-        or on MySQL, which cannot copy, the new database is empty.
+        or on MySQL{{ " where there is more than tables" if copies_tables else ", which cannot copy" }}, the new database is empty.
     """
     configured = database_url({{ layout.argument }})
     backend = configured.get_backend_name()
@@ -53,6 +54,10 @@ def scratch_database(folder: Path{{ layout.next_parameter }}, template: URL | No
             server.execute(text(f"ALTER DATABASE {scratch} SET synchronous_commit = off"))
         else:
             server.execute(text(f"CREATE DATABASE {scratch}"))
+{% if copies_tables %}
+            if template is not None:
+                copy_tables(server, str(template.database), scratch)
+{% endif %}
         try:
             yield configured.set(database=scratch)
         finally:
@@ -92,6 +97,39 @@ def drop_leftovers(server: Connection) -> None:
                 server.execute(text(f"DROP DATABASE IF EXISTS {name}"))
 
 
+{% if copies_tables %}
+# Which columns of which tables to copy: all but generated ones. And what is not copied at all.
+COLUMNS = """
+SELECT table_name, GROUP_CONCAT('`', column_name, '`' ORDER BY ordinal_position)
+FROM information_schema.columns WHERE table_schema = :source AND extra NOT LIKE '% GENERATED'
+GROUP BY table_name
+"""
+MORE_THAN_TABLES = """
+SELECT table_name FROM information_schema.tables
+WHERE table_schema = :source AND table_type <> 'BASE TABLE'
+UNION ALL SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = :source
+UNION ALL SELECT routine_name FROM information_schema.routines WHERE routine_schema = :source
+UNION ALL SELECT event_name FROM information_schema.events WHERE event_schema = :source
+"""
+
+
+def copy_tables(server: Connection, source: str, target: str) -> None:
+    """Copy a database table by table, as the server cannot, unless there is more in it."""
+    if server.execute(text(MORE_THAN_TABLES), {"source": source}).first():
+        return
+    server.exec_driver_sql(f"USE {target}")
+    # Tables come in any order, and a row with the id 0 keeps it.
+    server.exec_driver_sql("SET foreign_key_checks = 0, group_concat_max_len = 1000000")
+    server.exec_driver_sql("SET sql_mode = CONCAT(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+    for table, columns in server.execute(text(COLUMNS), {"source": source}).all():
+        definition = server.exec_driver_sql(f"SHOW CREATE TABLE {source}.`{table}`").one()[1]
+        server.exec_driver_sql(definition.replace("%", "%%"))
+        server.exec_driver_sql(
+            f"INSERT INTO `{table}` ({columns}) SELECT {columns} FROM {source}.`{table}`"
+        )
+
+
+{% endif %}
 @event.listens_for(Engine, "connect")
 def do_not_wait_for_the_disk(connection: Any, _: object) -> None:
     """A scratch database need not survive a power cut."""
