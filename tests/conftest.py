@@ -242,6 +242,17 @@ def indent(code: str) -> str:
     return textwrap.indent(code, "    ")
 
 
+def stop_at_gate(folder: Path) -> str:
+    """Return a body of a revision that makes the file ``begun``, and goes on when there is ``go``."""
+    return (
+        "import pathlib, time\n"
+        f"folder = pathlib.Path({str(folder)!r})\n"
+        "(folder / 'begun').touch(exist_ok=False)\n"
+        "while not (folder / 'go').exists():\n"
+        "    time.sleep(0.02)"
+    )
+
+
 def wait_until(condition: Callable[[], object], what: str, patience: float = 30) -> None:
     """Wait for a state. The patience, in seconds, only ends tests that would hang."""
     deadline = time.monotonic() + patience

@@ -7,7 +7,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Bake, NewDatabase, Project, query, tables_of, wait_until, with_driver
+from conftest import (
+    Bake,
+    NewDatabase,
+    Project,
+    query,
+    stop_at_gate,
+    tables_of,
+    wait_until,
+    with_driver,
+)
 from services import galera_cluster, pgbouncer
 from sqlalchemy import URL
 
@@ -105,15 +114,8 @@ def test_each_node_of_a_galera_cluster_is_refused_in_one_sentence(
 
 @pytest.fixture
 def gate(project: Project, tmp_path: Path) -> Path:
-    """A revision that says it has begun, and goes on when it may: the files begun and go."""
-    project.add_revision(
-        "d1",
-        "import pathlib, time\n"
-        f"folder = pathlib.Path({str(tmp_path)!r})\n"
-        "(folder / 'begun').touch()\n"
-        "while not (folder / 'go').exists():\n"
-        "    time.sleep(0.02)",
-    )
+    """A revision that stops in its middle, and the folder where it says so and waits."""
+    project.add_revision("d1", stop_at_gate(tmp_path))
     return tmp_path
 
 
@@ -136,6 +138,7 @@ def test_a_killed_migration_frees_the_lock(
     process, url = holder
     waiting = project.start("alembic", "upgrade", "head", url=url)
     os.kill(process.pid, signal.SIGKILL)
+    (gate / "begun").unlink()
     (gate / "go").touch()
     output, _ = waiting.communicate(timeout=120)
     assert waiting.returncode == 0, output

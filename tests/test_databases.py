@@ -8,6 +8,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,10 @@ from conftest import (
     NewDatabase,
     Project,
     Urls,
+    indent,
     query,
     skip_without_servers,
+    stop_at_gate,
     tables_of,
     wait_until,
     with_driver,
@@ -173,6 +176,33 @@ def test_processes_that_upgrade_the_databases_in_another_order_do_not_wait_for_e
     assert "".join(run.stderr for run in runs).count("Running upgrade") == 2
 
 
+@contextmanager
+def in_the_middle(project: Project, gate: Path, *arguments: str, url: Urls) -> Iterator[None]:
+    """Start a migration that stops at a gate, and end it afterwards."""
+    process = project.start("alembic", *arguments, "upgrade", "head", url=url)
+    try:
+        wait_until((gate / "begun").exists, "the migration has begun")
+        yield
+    finally:
+        process.kill()
+        process.communicate()
+
+
+IN_VAIN = "FAILED: Waited 0.5 s in vain for another migration of "
+
+
+def test_one_waits_for_its_own_database_and_for_no_other(
+    several: Project, databases: Databases, tmp_path: Path
+) -> None:
+    several.add_revision("next", stop_at_gate(tmp_path))
+    with in_the_middle(several, tmp_path, "--name", "main", url=databases):
+        command = ["alembic", "--name", "main", "-x", "lock_wait=0.5", "upgrade", "head"]
+        assert IN_VAIN in several.run(*command, url=databases).stderr
+        command[2] = "analytics"
+        several.succeed(*command, url=databases)
+        assert tables_of(databases["analytics"]) == ANALYTICS
+
+
 # One history for all databases
 
 
@@ -234,8 +264,8 @@ def add_shared_revision(project: Project, main: str, analytics: str) -> Path:
     first = next(project.versions.glob("*_create_example_tables.py")).read_text()
     dispatch = first[first.index("def upgrade(") : first.index("def upgrade_main(")]
     path.write_text(
-        f"{start}{dispatch}def upgrade_main() -> None:\n    {main}\n\n\n"
-        f"def upgrade_analytics() -> None:\n    {analytics}\n"
+        f"{start}{dispatch}def upgrade_main() -> None:\n{indent(main)}\n\n\n"
+        f"def upgrade_analytics() -> None:\n{indent(analytics)}\n"
     )
     return path
 
@@ -288,6 +318,23 @@ def test_eight_processes_upgrade_all_databases_once(shared: Project, databases: 
     runs = shared.run_at_once(*[["alembic", "upgrade", "head"]] * 8, url=databases)
     assert [run.returncode for run in runs] == [0] * 8, runs
     assert "".join(run.stderr for run in runs).count("Running upgrade") == 4
+
+
+@pytest.mark.parametrize("name", ["main", "analytics"])
+def test_a_migration_of_all_waits_for_each_of_them(
+    shared: Project, databases: Databases, name: str, new_database: NewDatabase, tmp_path: Path
+) -> None:
+    add_shared_revision(shared, stop_at_gate(tmp_path), "pass")
+    with in_the_middle(shared, tmp_path, url=databases):
+        others = {
+            each: with_driver(new_database(url.get_backend_name()))
+            for each, url in databases.items()
+        }
+        run = shared.run(
+            "alembic", "-x", "lock_wait=0.5", "upgrade", "head",
+            url={**others, name: databases[name]},
+        )  # fmt: skip
+        assert IN_VAIN in run.stderr
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"], indirect=True)
