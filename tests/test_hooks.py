@@ -90,14 +90,16 @@ def test_a_fault_in_the_second_database_breaks_the_promise(
 
 @pytest.mark.machine
 def test_installs_with_uv_and_leaves_an_environment_that_works(
-    generate: Generate, tmp_path: Path
+    generate: Generate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     run = generate(path=os.environ["PATH"])
     assert run.returncode == 0, run.stderr
     assert "Installing with uv" in run.stdout
     assert run.stdout.count("kept") == len(PROMISES)
     project = tmp_path / "out" / "my-shop"
     assert (project / "uv.lock").exists()
+    assert list(project.glob(".venv/**/sqlalchemy/**/*.pyc")), "the next command compiles it anew"
     environment = {key: os.environ[key] for key in os.environ if key != "VIRTUAL_ENV"}
     for command in (
         ["alembic", "upgrade", "head"],
