@@ -5,7 +5,7 @@
 - With its `test_downgrade_leaves_no_trace`, which looks, as ours does. It rolls revisions back, so
   it fails on MySQL, which cannot.
 - The floor: Alembic goes up, down and up again, by three commands for all revisions, and nobody
-  looks. No proof of a downgrade can do less.
+  looks, nor waits for the disk where that can be said. No proof of a downgrade can do less.
 
 The fastest of three runs in turns, in seconds as pytest says, and in brackets how many times ours
 that is. Half a second of ours is fixed: `alembic check` in a process of its own.
@@ -82,9 +82,17 @@ from pytest_alembic.tests.experimental import test_downgrade_leaves_no_trace
     "floor": """
 from alembic import command
 from alembic.config import Config
+from sqlalchemy import event
+
+DO_NOT_WAIT = {"sqlite": "PRAGMA synchronous = OFF", "postgresql": "SET synchronous_commit = off"}
 
 
 def test_up_down_up(alembic_engine):
+    @event.listens_for(alembic_engine, "connect")
+    def do_not_wait_for_the_disk(connection, _):
+        connection.cursor().execute(DO_NOT_WAIT.get(alembic_engine.dialect.name, "SELECT 1"))
+        connection.commit()
+
     config = Config("alembic.ini", attributes={"connection": alembic_engine})
     command.upgrade(config, "head")
     command.downgrade(config, "base")
