@@ -203,11 +203,12 @@ def test_a_violated_foreign_key_is_rolled_back_and_named(project: Project, url: 
     assert query(url, "SELECT count(*) FROM customers") == [(1,)]
 
 
-def test_triggers_and_expression_indexes_survive_the_copy_of_a_table(
+def test_triggers_views_and_expression_indexes_survive_the_copy_of_a_table(
     project: Project, url: URL
 ) -> None:
     project.succeed("alembic", "upgrade", "head", url=url)
     query(url, "CREATE INDEX ix_lower ON customers (lower(name))")
+    query(url, "CREATE VIEW names AS SELECT name FROM customers")
     query(
         url,
         "CREATE TRIGGER no_empty_name BEFORE INSERT ON customers WHEN new.name = '' "
@@ -217,13 +218,14 @@ def test_triggers_and_expression_indexes_survive_the_copy_of_a_table(
     project.succeed("alembic", "upgrade", "head", url=url)
     names = query(url, "SELECT name FROM sqlite_master WHERE type IN ('index', 'trigger')")
     assert {("ix_lower",), ("no_empty_name",)} <= set(names)
+    assert query(url, "SELECT name FROM names") == []
 
 
 @pytest.mark.parametrize(
     ("definition", "message"),
     [
         ("id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT", "would lose AUTOINCREMENT"),
-        ("id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE", "would lose a COLLATE"),
+        ("id INTEGER PRIMARY KEY, name TEXT COLLATE NOCASE", "would lose the COLLATE of name"),
         ("id INTEGER PRIMARY KEY, name TEXT CHECK (name <> '')", "would lose a CHECK"),
     ],
 )

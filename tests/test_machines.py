@@ -95,7 +95,7 @@ def test_a_refusal_can_be_read_on_an_old_terminal(machine: dict[str, str], tmp_p
 def block_the_proof(template: Path, started: Path) -> None:
     """Make the proof say that it has a scratch database, and then never end."""
     path = template / PROJECT / "tests" / "test_migrations.py"
-    name = "def test_upgrade_gives_the_tables_of_the_models(upgraded: Upgraded) -> None:\n"
+    name = "def test_every_constraint_is_given_a_name(upgraded: Upgraded) -> None:\n"
     url = 'upgraded.config.get_main_option("sqlalchemy.url")'
     wait = f"    Path({str(started)!r}).write_text(str({url}).rpartition('/')[2])\n"
     edit(path, name, f"{name}{wait}    import time; time.sleep(600)\n")

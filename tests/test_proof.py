@@ -166,6 +166,47 @@ MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
         ),
         {PROMISES[9]},
     ),
+    "revision_in_a_folder_where_nobody_looks": (
+        lambda p: (
+            (p.versions / "2027").mkdir(),
+            (p.versions / "2027" / "x.py").write_text("revision = 'x'\n"),
+        ),
+        {PROMISES[2]},
+    ),
+    "primary_key_of_another_column": (
+        lambda p: (
+            p.replace(
+                "src/my_shop/models/example.py",
+                "    price:",
+                "    price_list: Mapped[int] = mapped_column(primary_key=True)\n    price:",
+            )
+            or add(
+                p,
+                batch(
+                    "products",
+                    'add_column(sa.Column("price_list", sa.Integer(), nullable=False, server_default="1"))',
+                ).replace('server_default="1"', 'server_default=sa.text("1")'),
+                batch("products", 'drop_column("price_list")'),
+            )
+        ),
+        {PROMISES[8]},
+    ),
+    "constraint_without_name_after_a_comment": (
+        lambda p: add(
+            p,
+            "op.execute('-- why\\nCREATE TABLE x (last_check INTEGER, id INTEGER PRIMARY KEY)')",
+            "op.drop_table('x')",
+        ),
+        {PROMISES[9]},
+    ),
+    "rows_that_are_in_the_way_of_the_next_upgrade": (
+        lambda p: add(
+            p,
+            "op.execute(\"INSERT INTO customers (name, email) VALUES ('Ada', 'ada@example.com')\")",
+            "pass",
+        ),
+        {STAIRWAY},
+    ),
     "downgrade_that_forgets_a_table": (
         lambda p: p.replace(REVISION, '    op.drop_table("customers")\n', ""),
         {STAIRWAY},
@@ -184,6 +225,7 @@ VARIANTS = {
     "id_not_in_the_file_name",
     "application_imported_by_name",
     "downgrade_that_fails",
+    "constraint_without_name_after_a_comment",
 }
 
 
@@ -200,6 +242,18 @@ def test_a_mutation_breaks_exactly_the_promise_that_it_is_about(mutation: str, b
     mutate(project)
     broken = broken_promises(project)
     assert set(broken) == expected, broken
+
+
+# PostgreSQL has Identity() for it, which alembic check compares.
+def test_a_key_that_the_database_does_not_number_is_found(
+    bake: Bake, new_database: NewDatabase
+) -> None:
+    project, url = bake(database="mysql"), new_database("mysql")
+    change = 'op.execute("ALTER TABLE products MODIFY id BIGINT NOT NULL{}")'
+    add(project, change.format(""), change.format(" AUTO_INCREMENT"))
+    broken = broken_promises(project, url=url)
+    assert set(broken) == {PROMISES[8]}, broken
+    assert "The database gives products.id no numbers" in broken[PROMISES[8]]
 
 
 def test_every_promise_has_a_mutation_of_its_own() -> None:
@@ -370,6 +424,54 @@ op.drop_index("ix_new", "products")""",
     "forgets_a_domain": (
         ["postgresql"], 'op.execute("CREATE DOMAIN d AS text")', "pass", "domain d",
     ),
+    "forgets_that_a_trigger_is_off": (
+        ["postgresql"],
+        f'op.execute("{TRIGGERS["postgresql"]}")\nop.execute("ALTER TABLE products DISABLE TRIGGER t")\nop.execute("DROP TRIGGER t ON products")\nop.execute("{TRIGGERS["postgresql"]}")',
+        'op.execute("ALTER TABLE products DISABLE TRIGGER t")',
+        "trigger t",
+    ),
+    "forgets_a_rule": (
+        ["postgresql"],
+        'op.execute("CREATE RULE r AS ON DELETE TO products DO INSTEAD NOTHING")',
+        "pass",
+        "rule r",
+    ),
+    "forgets_statistics": (
+        ["postgresql"],
+        'op.execute("CREATE STATISTICS st ON name, price FROM products")',
+        "pass",
+        "statistics public.st",
+    ),
+    "restores_another_type_of_a_sequence": (
+        ["postgresql"],
+        'op.execute("CREATE SEQUENCE s")\nop.execute("DROP SEQUENCE s")',
+        'op.execute("CREATE SEQUENCE s AS integer CACHE 9 MAXVALUE 9")',
+        "sequence s integer",
+    ),
+    "forgets_an_event": (
+        ["mysql"],
+        'op.execute("CREATE EVENT e ON SCHEDULE EVERY 1 DAY DO SELECT 1")',
+        "pass",
+        "event e",
+    ),
+    "restores_a_routine_with_another_parameter": (
+        ["mysql"],
+        'op.execute("CREATE PROCEDURE one(IN n INT) SELECT n")\nop.execute("DROP PROCEDURE one")',
+        'op.execute("CREATE PROCEDURE one(IN n BIGINT) SELECT n")',
+        "bigint",
+    ),
+    "restores_an_index_without_its_comment": (
+        ["mysql"],
+        'op.execute("ALTER TABLE products ADD INDEX ix_new (price) COMMENT \'of value\'")',
+        "pass",
+        "of value",
+    ),
+    "restores_a_unique_constraint_that_replaces": (
+        ["sqlite"],
+        'op.execute("CREATE TABLE u (a INTEGER CONSTRAINT uq_u UNIQUE ON CONFLICT REPLACE)")',
+        "pass",
+        "ON CONFLICT REPLACE",
+    ),
     "forgets_row_level_security": (
         ["postgresql"],
         'op.execute("ALTER TABLE products ENABLE ROW LEVEL SECURITY")',
@@ -450,6 +552,16 @@ def test_a_downgrade_that_does_not_restore_is_found_and_named(
 # The same in a way that every database has to take back.
 VALID = {
     "adds": (ALL, ADD, batch("customers", 'drop_column("age")')),
+    "lists": (
+        ["postgresql"],
+        """op.create_table(
+    "listed",
+    sa.Column("kind", sa.String(20)),
+    sa.CheckConstraint("kind IN ('a', 'it''s')", name="ck_listed_kind"),
+)
+op.create_index("ix_listed", "listed", ["kind"], postgresql_where=sa.text("kind IN ('a', 'b')"))""",
+        'op.drop_table("listed")',
+    ),
     "drops": (
         ALL,
         batch("orders", 'drop_column("updated_at")'),
@@ -487,6 +599,26 @@ VALID = {
         'op.drop_index("ix_new", "products")',
     ),
     "looks_on": (ALL, f'op.execute("{VIEW}")', 'op.execute("DROP VIEW adults")'),
+    "collates": (
+        ["sqlite"],
+        batch("customers", 'add_column(sa.Column("nick", sa.String(9, collation="NOCASE")))'),
+        batch("customers", 'drop_column("nick")'),
+    ),
+    "collates_first": (
+        ["sqlite"],
+        'op.execute("CREATE TABLE m (id INTEGER, nick TEXT COLLATE NOCASE, age INTEGER)")',
+        'op.drop_table("m")',
+    ),
+    "collates_last": (
+        ["sqlite"],
+        'op.execute("ALTER TABLE m DROP COLUMN nick")',
+        'op.execute("ALTER TABLE m ADD COLUMN nick TEXT COLLATE NOCASE")',
+    ),
+    "makes_room_in_a_list": (
+        ["postgresql"],
+        """op.alter_column("listed", "kind", existing_type=sa.String(20), type_=sa.String(30))""",
+        """op.alter_column("listed", "kind", existing_type=sa.String(30), type_=sa.String(20))""",
+    ),
 }  # fmt: skip
 
 
@@ -499,6 +631,65 @@ def test_a_downgrade_that_restores_is_not_complained_about(
         if kind in kinds:
             add(project, upgrade, downgrade, name)
     assert broken_promises(project, "-k", "up_down", url=url) == {}
+
+
+RIGHT_MODELS = """
+from sqlalchemy.orm import Mapped, mapped_column
+
+from my_shop.models.base import Base
+
+
+class Plan(Base):
+    __abstract__ = True
+    __tablename__ = "of_a_plan"
+
+
+class Shop(Base):
+    __tablename__ = "my_shop"
+    __table_args__ = {"schema": SCHEMA}
+    id: Mapped[int] = mapped_column(primary_key=True)
+    last_check: Mapped[int]
+    is_unique: Mapped[int]
+"""
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_right_is_not_complained_about(
+    kind: str, bake: Bake, new_database: NewDatabase
+) -> None:
+    project, url = bake(database=kind), new_database(kind)
+    schema = "'billing'" if kind == "postgresql" else "None"
+    number = "Integer" if kind == "sqlite" else "BigInteger"
+    models = project.path / "src/my_shop/models/right.py"
+    models.write_text("\ufeff" + RIGHT_MODELS.replace("SCHEMA", schema), encoding="utf-8")
+    if kind == "postgresql":
+        add(
+            project, 'op.execute("CREATE SCHEMA billing")', 'op.execute("DROP SCHEMA billing")', "a"
+        )
+    add(
+        project,
+        f"""op.create_table("my_shop", sa.Column("id", sa.{number}(), nullable=False),
+    sa.Column("last_check", sa.{number}(), nullable=False),
+    sa.Column("is_unique", sa.{number}(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_my_shop"), schema={schema})""",
+        f'op.drop_table("my_shop", schema={schema})',
+        "b",
+    )
+    reads = """from alembic import context
+if not context.is_offline_mode():
+    op.get_bind().execute(sa.text("SELECT name FROM customers")).all()"""
+    add(project, reads, "pass", "c")
+    (revision,) = project.versions.glob("*-b_step.py")
+    revision.write_text("\ufeff" + revision.read_text(), encoding="utf-8")
+    assert broken_promises(project, url=url) == {}
+
+
+def test_a_revision_may_say_that_there_is_no_way_back(bake: Bake) -> None:
+    project = bake()
+    add(project, "pass", 'raise NotImplementedError("the old prices are gone")', "final")
+    assert broken_promises(project) == {}
+    add(project, ADD, "pass", "fault")
+    assert "fault" in broken_promises(project, "-k", "up_down")[STAIRWAY]
 
 
 # Scratch databases

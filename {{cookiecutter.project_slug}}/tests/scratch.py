@@ -1,5 +1,5 @@
 {% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
-{% set copies_tables = cookiecutter.database == "mysql" %}
+{% set copies_tables = cookiecutter._database_facts[cookiecutter.database].copies_tables %}
 """Databases for tests to fill and to empty. The configured database is never one of them."""
 
 import os

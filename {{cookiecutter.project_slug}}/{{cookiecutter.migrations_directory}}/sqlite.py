@@ -119,10 +119,13 @@ def look_before_a_table_is_copied(
             f"Table {table} would lose AUTOINCREMENT: "
             'write batch_alter_table(..., table_kwargs={"sqlite_autoincrement": True}).'
         )
-    if "COLLATE" in old.upper() and "COLLATE" not in new.upper():
+    cursor.execute("SELECT name FROM pragma_table_info(?)", (f"_alembic_tmp_{table}",))
+    kept = {name for (name,) in cursor.fetchall()}
+    lost = (collated_columns(old) - collated_columns(new)) & kept
+    for column in sorted(lost):
         raise CommandError(
-            f"Table {table} would lose a COLLATE: give the column its collation, "
-            'as in batch_op.alter_column("...", type_=sa.Text(collation="NOCASE")).'
+            f"Table {table} would lose the COLLATE of {column}: give the column its collation, "
+            f'as in batch_op.alter_column("{column}", type_=sa.Text(collation="NOCASE")).'
         )
     if unnamed_checks(old) > unnamed_checks(new):
         raise CommandError(
@@ -136,6 +139,8 @@ def look_before_a_table_is_copied(
             "pass a connection that is not in a transaction."
         )
     connection.info["forgotten"] = triggers_and_expression_indexes(cursor, table)
+    # A view of the table is an error until the copy has its name.
+    cursor.execute("PRAGMA legacy_alter_table = ON")
 
 
 def definition(cursor: Any, table: str) -> str:
@@ -143,6 +148,10 @@ def definition(cursor: Any, table: str) -> str:
     cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))
     row = cursor.fetchone()
     return row[0] if row else ""
+
+
+def collated_columns(definition: str) -> set[str]:
+    return set(re.findall(r'[(,]\s*"?(\w+)"?\s[^,]*?\bCOLLATE\b', definition, re.IGNORECASE))
 
 
 def unnamed_checks(definition: str) -> int:
@@ -173,6 +182,7 @@ def triggers_and_expression_indexes(cursor: Any, table: str) -> list[tuple[str, 
 def restore(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
     """Make the triggers and indexes again as soon as the copy has the name of the table."""
     if re.match(r'\s*ALTER TABLE "?_alembic_tmp_', statement):
+        cursor.execute("PRAGMA legacy_alter_table = OFF")
         for _, name, sql in connection.info.pop("forgotten", []):
             cursor.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
             if cursor.fetchone() is None:

@@ -26,7 +26,7 @@ GROUP BY t.name, f.id
 # What SQLite keeps only in the text of CREATE TABLE.
 WRITTEN = re.compile(
     r"CONSTRAINT\s+\S+|CHECK\s*\((?:[^()]|\((?:[^()]|\([^()]*\))*\))*\)|AS\s*\(.*?\)\s*(?=STORED|VIRTUAL|,)"
-    r"|COLLATE\s+\S+|AUTOINCREMENT|WITHOUT\s+ROWID|STRICT\s*$|DEFERRABLE[\w\s]*",
+    r"|COLLATE\s+[\w\"`]+|ON\s+CONFLICT\s+\w+|AUTOINCREMENT|WITHOUT\s+ROWID|STRICT\s*$|DEFERRABLE[\w\s]*",
     re.IGNORECASE,
 )
 
@@ -37,7 +37,7 @@ SELECT concat_ws(' ', 'schema', nspname) FROM pg_namespace JOIN ours USING (oid)
 UNION ALL SELECT concat_ws(' ', 'extension', extname) FROM pg_extension
 UNION ALL
 SELECT concat_ws(' ', 'relation', oid::regclass, relkind, relpersistence, reloptions, relacl,
-    relrowsecurity, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid))
+    relrowsecurity, relforcerowsecurity, relreplident, pg_get_partkeydef(oid), pg_get_expr(relpartbound, oid))
 FROM relations WHERE relkind NOT IN ('i', 'I')
 UNION ALL
 SELECT concat_ws(' ', 'column', attrelid::regclass || '.' || attname,
@@ -58,16 +58,21 @@ SELECT concat_ws(' ', 'enum', enumtypid::regtype,
     string_agg(quote_literal(enumlabel), ', ' ORDER BY enumsortorder))
 FROM pg_enum GROUP BY enumtypid
 UNION ALL
-SELECT concat_ws(' ', 'domain', oid::regtype, format_type(typbasetype, typtypmod), typdefault)
+SELECT concat_ws(' ', 'domain', oid::regtype, format_type(typbasetype, typtypmod), typdefault,
+    typnotnull)
 FROM pg_type WHERE typtype = 'd' AND typnamespace IN (SELECT oid FROM ours)
 UNION ALL
-SELECT concat_ws(' ', 'sequence', seqrelid::regclass, seqstart, seqincrement, seqmin, seqmax,
-    seqcycle) FROM pg_sequence JOIN relations ON relations.oid = seqrelid
+SELECT concat_ws(' ', 'sequence', seqrelid::regclass, seqtypid::regtype, seqstart, seqincrement,
+    seqmin, seqmax, seqcache, seqcycle) FROM pg_sequence JOIN relations ON relations.oid = seqrelid
 UNION ALL
 SELECT concat_ws(' ', 'view', oid::regclass, pg_get_viewdef(oid))
 FROM relations WHERE relkind IN ('v', 'm')
 UNION ALL
-SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal
+SELECT concat_ws(' ', pg_get_triggerdef(oid), tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+UNION ALL
+SELECT definition FROM pg_rules WHERE schemaname !~ '^pg_|^information_schema$'
+UNION ALL
+SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext
 UNION ALL
 SELECT pg_get_functiondef(oid)
 FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours) AND prokind IN ('f', 'p')
@@ -80,7 +85,8 @@ FROM pg_description JOIN relations ON relations.oid = objoid WHERE classoid = 'p
 """
 
 MYSQL = """
-SELECT CONCAT_WS(' ', 'table', table_name, table_type, engine, table_collation, table_comment)
+SELECT CONCAT_WS(' ', 'table', table_name, table_type, engine, table_collation, table_comment,
+    create_options)
 FROM information_schema.tables WHERE table_schema = DATABASE()
 UNION ALL
 SELECT CONCAT_WS(' ', 'column', CONCAT(table_name, '.', column_name), column_type, is_nullable,
@@ -89,9 +95,9 @@ SELECT CONCAT_WS(' ', 'column', CONCAT(table_name, '.', column_name), column_typ
 FROM information_schema.columns WHERE table_schema = DATABASE()
 UNION ALL
 SELECT CONCAT_WS(' ', 'index', index_name, table_name, non_unique, index_type,
-    GROUP_CONCAT(CONCAT_WS(' ', column_name, sub_part, collation) ORDER BY seq_in_index))
+    index_comment, GROUP_CONCAT(CONCAT_WS(' ', column_name, sub_part, collation) ORDER BY seq_in_index))
 FROM information_schema.statistics WHERE table_schema = DATABASE()
-GROUP BY index_name, table_name, non_unique, index_type
+GROUP BY index_name, table_name, non_unique, index_type, index_comment
 UNION ALL
 SELECT CONCAT_WS(' ', 'constraint', constraint_name, table_name, constraint_type)
 FROM information_schema.table_constraints WHERE table_schema = DATABASE()
@@ -113,11 +119,17 @@ SELECT CONCAT_WS(' ', 'trigger', trigger_name, event_object_table, action_timing
     event_manipulation, action_statement)
 FROM information_schema.triggers WHERE trigger_schema = DATABASE()
 UNION ALL
-SELECT CONCAT_WS(' ', 'view', table_name, view_definition)
+SELECT CONCAT_WS(' ', 'view', table_name, security_type, check_option, view_definition)
 FROM information_schema.views WHERE table_schema = DATABASE()
 UNION ALL
-SELECT CONCAT_WS(' ', routine_type, routine_name, routine_definition)
-FROM information_schema.routines WHERE routine_schema = DATABASE()
+SELECT CONCAT_WS(' ', routine_type, routine_name, routine_definition,
+    (SELECT GROUP_CONCAT(CONCAT_WS(' ', parameter_mode, parameter_name, p.dtd_identifier)
+        ORDER BY ordinal_position) FROM information_schema.parameters p
+        WHERE p.specific_schema = DATABASE() AND p.specific_name = r.specific_name))
+FROM information_schema.routines r WHERE routine_schema = DATABASE()
+UNION ALL
+SELECT CONCAT_WS(' ', 'event', event_name, interval_value, interval_field, event_definition)
+FROM information_schema.events WHERE event_schema = DATABASE()
 """
 
 
@@ -136,7 +148,16 @@ def schema(connection: Connection) -> set[str]:
     return lines
 
 
+# PostgreSQL casts a list as a whole or each member, depending on the types that a column had.
+CASTS = [
+    re.compile(r"\(('(?:[^']|'')*'::character varying)\)::text"),
+    re.compile(r"\((ARRAY\[.*?\])\)::text\[\]"),
+]
+
+
 @cache
 def normalised(line: str) -> str:
-    """Return a line without what does not count: quotes around names, and how it is broken."""
+    """Return a line without what does not count: quotes around names, casts, and how it is broken."""
+    for cast in CASTS:
+        line = cast.sub(r"\1", line)
     return " ".join(line.replace('"', "").replace("`", "").split())
