@@ -184,8 +184,8 @@ MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
                 p,
                 batch(
                     "products",
-                    'add_column(sa.Column("price_list", sa.Integer(), nullable=False, server_default="1"))',
-                ).replace('server_default="1"', 'server_default=sa.text("1")'),
+                    'add_column(sa.Column("price_list", sa.Integer(), nullable=False, server_default=sa.text("1")))',
+                ),
                 batch("products", 'drop_column("price_list")'),
             )
         ),
