@@ -23,8 +23,8 @@ from sqlalchemy import text
 from my_shop.database import make_engine
 from my_shop.models import Base
 
-from tests.commands import migrated_database
-from tests.scratch import scratch_database
+from migrations.guard.proof.commands import migrated_databases
+from migrations.guard.proof.scratch import scratch_database
 
 QUERY = text("SELECT count(*) FROM t0")
 repeat = pytest.mark.parametrize("_", range({repeat}))
@@ -42,17 +42,17 @@ def test_own_engine(own_engine, _):
 
 
 @repeat
-def test_migrations(tmp_path, _):
-    with migrated_database(tmp_path) as url:
-        engine = make_engine(url)
+def test_migrations(application, tmp_path, _):
+    with migrated_databases(application, tmp_path) as urls:
+        engine = make_engine(urls[""])
         with engine.connect() as connection:
             connection.execute(QUERY)
         engine.dispose()
 
 
 @repeat
-def test_create_all(tmp_path, _):
-    with scratch_database(tmp_path) as url:
+def test_create_all(application, tmp_path, _):
+    with scratch_database(application, tmp_path) as url:
         engine = make_engine(url)
         Base.metadata.create_all(engine)
         with engine.connect() as connection:

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 TEMPLATE = Path(__file__).resolve().parents[1]
+# The guard, which the golden projects leave out: it is the same in each project.
+GUARD = (
+    TEMPLATE / "{{cookiecutter.project_slug}}" / "{{cookiecutter.migrations_directory}}" / "guard"
+)
 QUESTIONS = json.loads((TEMPLATE / "cookiecutter.json").read_text(encoding="utf-8"))
 PROMPTS = QUESTIONS["__prompts__"]
 # So that GitHub shows each line whole.
@@ -46,14 +50,17 @@ def tree(name: str) -> str:
 
 def branches(folder: Path, indent: str = "") -> list[str]:
     lines = []
-    entries = sorted(
-        (path for path in folder.iterdir() if path.suffix != ".pyc" and not is_left_over(path)),
-        key=lambda path: (path.is_file(), path.name),
-    )
+    found = [path for path in folder.iterdir() if path.name != "guard" and not is_left_over(path)]
+    if (folder / "env.py").exists():
+        found.append(GUARD)
+    entries = sorted(found, key=lambda path: (path.is_file(), path.name))
     for entry in entries:
         last = entry is entries[-1]
         line = f"{indent}{'└── ' if last else '├── '}{short(entry.name)}"
-        if entry.is_dir():
+        if entry == GUARD:
+            what = first_line(GUARD / "__init__.py").partition(":")[0]
+            lines.append(f"{line + '/':<{WIDTH + 12}}{what}")
+        elif entry.is_dir():
             lines += [f"{line}/", *branches(entry, indent + ("    " if last else "│   "))]
         else:
             lines.append(f"{line:<{WIDTH + 12}}{first_line(entry)}".rstrip())
@@ -64,7 +71,7 @@ def is_left_over(path: Path) -> bool:
     """Return whether a tool has left this in a golden project; git does not see it."""
     return path.name.startswith(".") and path.name.endswith("_cache") or path.name in {
         "__pycache__", ".venv", ".git", "uv.lock", ".hypothesis",
-    } or path.suffix == ".db"  # fmt: skip
+    } or path.suffix in {".db", ".pyc"}  # fmt: skip
 
 
 def short(name: str) -> str:
@@ -89,7 +96,7 @@ def first_sentence(text: str) -> str:
     """Return the first sentence, or as many of its parts as there is room for."""
     sentence = text.partition(". ")[0].rstrip(".")
     while len(sentence) > ROOM and re.search("[,:] ", sentence):
-        sentence = re.sub(r"[,:] [^,:]*$", "", sentence)
+        sentence = re.sub(r"[,:] (?!.*[,:] ).*$", "", sentence)
     return sentence
 
 
@@ -101,7 +108,7 @@ def more(name: str) -> str:
     )
     new = sorted(
         path for path in files.keys() - default.keys()
-        if not any(is_left_over(Path(part)) for part in Path(path).parts)
+        if not any(is_left_over(Path(part)) or part == "guard" for part in Path(path).parts)
     )  # fmt: skip
     lines = [f"{path:<{WIDTH}}{first_line(files[path])}".rstrip() for path in new]
     return "```\n" + "\n".join(lines) + "\n```"

@@ -1,6 +1,6 @@
-"""Checks the new project, sets up its environment, proves its migrations, says what is next.
+"""Checks the new project, sets up its environment, tests its migrations, says what is next.
 
-A promise that is not kept ends with exit status 1, and Cookiecutter removes the project.
+A test that fails ends with exit status 1, and Cookiecutter removes the project.
 """
 
 import configparser
@@ -16,7 +16,7 @@ from pathlib import Path
 COOKIECUTTER = json.loads(r"""{{ cookiecutter | tojson }}""")
 SEVERAL = COOKIECUTTER["databases"] == "several"
 PROJECT = Path.cwd()
-PROOF = "tests/test_migrations.py"
+TESTS = "tests/test_migrations.py"
 
 # Left by pre_gen_project.py in a folder that was not there before.
 NEW = PROJECT / ".new"
@@ -31,10 +31,10 @@ TEXTS = ("project_name", "description", "author_name")
 # Folders that are not from the template, in a project that was there before.
 FOREIGN_FOLDERS = {".git", ".tox", ".venv", "node_modules", "venv"}
 
-# What pytest's report says, in the words of a promise.
-OUTCOMES = {"failure": "BROKEN", "error": "BROKEN", "skipped": "not proven"}
+# What pytest's report says, in the words of a person.
+OUTCOMES = {"failure": "FAILED", "error": "FAILED", "skipped": "skipped"}
 
-# Settings of the person's other projects, which would lead the proof astray, or let each of its
+# Settings of the person's other projects, which would lead the tests astray, or let each of its
 # processes compile SQLAlchemy anew.
 FOREIGN_SETTINGS = re.compile(
     r"VIRTUAL_ENV|(.*_)?DATABASE_URL|PYTEST_ADDOPTS|CI|PYTHONDONTWRITEBYTECODE"
@@ -51,26 +51,26 @@ def main() -> None:
     is_new = NEW.exists()
     NEW.unlink(missing_ok=True)
     try:
-        check_set_up_and_prove()
+        check_set_up_and_test()
     except KeyboardInterrupt:
         if not is_new:
-            sys.exit("\nInterrupted: the files are written, the migrations are not proven.")
+            sys.exit("\nInterrupted: the files are written, the migrations are not tested.")
         os.chdir(PROJECT.parent)
         shutil.rmtree(PROJECT)
         sys.exit("\nInterrupted: nothing is left of the project.")
 
 
-def check_set_up_and_prove() -> None:
+def check_set_up_and_test() -> None:
     remove_unwanted_folders()
     check_structure()
-    proven = False
+    tested = False
     if COOKIECUTTER["set_up_now"] and not MADE_BY_CRUFT:
         command, problem = set_up()
         if command:
-            proven = prove(command)
+            tested = run_tests(command)
         else:
-            print(f"\nThe migrations are not proven: {problem}.")
-    say_what_is_next(proven)
+            print(f"\nThe migrations are not tested: {problem}.")
+    say_what_is_next(tested)
 
 
 def remove_unwanted_folders() -> None:
@@ -100,16 +100,12 @@ def check_structure() -> None:
             sys.exit(f"FAILED: {path.name} cannot be read: {error}.")
     ini = configparser.ConfigParser({"here": str(PROJECT).replace("%", "%%")})
     ini.read(PROJECT / "alembic.ini", encoding="utf-8")
-    for section in (
-        ("main", "analytics") if COOKIECUTTER["databases"] == "several" else ("alembic",)
-    ):
-        package = ini.get(section, "script_location", fallback="?").rstrip(":")
+    for section in ("main", "analytics") if SEVERAL else ("alembic",):
+        migrations = Path(ini.get(section, "script_location", fallback="?"))
         versions = ini.get(section, "version_locations", fallback="versions")
-        roots = ini.get(section, "prepend_sys_path", fallback="").split("\n")
-        places = [Path(root, *package.split(".")) for root in roots if root]
-        for name in ("README.md", "env.py", "script.py.mako", versions):
-            if not any((place / name).exists() for place in places):
-                sys.exit(f"FAILED: alembic.ini points at {package}, where {name} is missing.")
+        for name in ("README.md", "env.py", "script.py.mako", "guard", versions):
+            if not (migrations / name).exists():
+                sys.exit(f"FAILED: alembic.ini points at {migrations}, where {name} is missing.")
 
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
@@ -157,7 +153,7 @@ def set_up() -> tuple[list[str] | None, str]:
 
 
 def missing_packages() -> list[str]:
-    """Return what the proof needs and the Python that runs this hook does not have."""
+    """Return what the tests need and the Python that runs this hook does not have."""
     from importlib.metadata import PackageNotFoundError, version  # Takes its time.
 
     metadata = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -188,49 +184,53 @@ def numbers(release: str) -> list[int]:
     return [int(number) for number in re.findall(r"\d+", release)]
 
 
-def prove(python: list[str]) -> bool:
-    """Run the project's own proof and show each promise.
+def run_tests(python: list[str]) -> bool:
+    """Run the tests of the migrations and show each with its outcome.
 
-    :return: whether every promise was proven; those that need a server may not have been.
-    :raises SystemExit: when one is not kept.
+    :return: whether every test passed; those that need a server may have been skipped.
+    :raises SystemExit: when one failed.
     """
     import tempfile
     from xml.etree import ElementTree
 
-    print("\nProving the migrations ...", flush=True)
+    print("\nTesting the migrations ...", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", PROOF]
-        proof = run(*python, *pytest)
+        pytest = ["-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junit-xml={report}", TESTS]
+        run_of_tests = run(*python, *pytest)
         cases = list(ElementTree.parse(report).iter("testcase")) if report.exists() else []
     outcomes: dict[str, str] = {}
     remarks: dict[str, str] = {}
     for case in cases:
-        promise = case.get("name", "").partition("[")[0].removeprefix("test_").replace("_", " ")
+        test = case.get("name", "").partition("[")[0].removeprefix("test_").replace("_", " ")
         result = next((child for child in case if child.tag in OUTCOMES), None)
-        outcome = "kept" if result is None else OUTCOMES[result.tag]
-        if outcomes.get(promise, "kept") == "kept":
-            outcomes[promise] = outcome
-            remarks[promise] = "" if result is None else result.get("message", "")
-    for promise, outcome in outcomes.items():
-        print(f"  {outcome:10}  {promise}")
-    broken = [promise for promise in outcomes if outcomes[promise] == "BROKEN"]
-    if broken or proof.returncode != 0:
-        print(*(f"\n{promise}:\n{remarks[promise]}" for promise in broken), sep="\n")
-        sys.exit("\nFAILED: a promise is broken." if broken else f"\n{proof.stdout}{proof.stderr}")
-    for remark in sorted({remarks[promise] for promise in outcomes} - {""}):
-        print(f"\nNot proven: {remark}")
-    return set(outcomes.values()) == {"kept"}
+        outcome = "passed" if result is None else OUTCOMES[result.tag]
+        if outcomes.get(test, "passed") == "passed":
+            outcomes[test] = outcome
+            remarks[test] = "" if result is None else result.get("message", "")
+    for test, outcome in outcomes.items():
+        print(f"  {outcome:10}  {test}")
+    failed = [test for test in outcomes if outcomes[test] == "FAILED"]
+    if failed or run_of_tests.returncode != 0:
+        print(*(f"\n{test}:\n{remarks[test]}" for test in failed), sep="\n")
+        sys.exit(
+            "\nFAILED: a test of the migrations failed."
+            if failed
+            else f"\n{run_of_tests.stdout}{run_of_tests.stderr}"
+        )
+    for remark in sorted({remarks[test] for test in outcomes} - {""}):
+        print(f"\nSkipped: {remark}")
+    return set(outcomes.values()) == {"passed"}
 
 
-def say_what_is_next(proven: bool) -> None:
+def say_what_is_next(tested: bool) -> None:
     steps = [f"cd {COOKIECUTTER['project_slug']}"]
     if not shutil.which("uv"):
         steps.append("pipx install uv")
     if (PROJECT / "compose.yaml").exists():
         steps.append("docker compose up --wait")
-    if not proven:
-        steps.append(f"uv run pytest {PROOF}")
+    if not tested:
+        steps.append(f"uv run pytest {TESTS}")
     histories = ["--name main ", "--name analytics "] if SEVERAL else [""]
     steps += [f"uv run alembic {history}upgrade head" for history in histories]
     steps.append("uv run pytest")

@@ -6,99 +6,53 @@ import re
 import sys
 import unicodedata
 from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from importlib.machinery import ModuleSpec
+from importlib.metadata import PackageNotFoundError, distribution
+from importlib.util import find_spec
 from pathlib import Path
 
 ANSWERS = json.loads(r"""{{ cookiecutter | tojson }}""")
 
-# What the project and its tools install. tests/test_answers.py finds what is missing here.
-DEPENDENCIES = {
-    "aiomysql",
-    "aiosqlite",
+# The well-known rest: what each project installs, and the Python of this hook may not have.
+WELL_KNOWN = {
     "alembic",
-    "alembic_postgresql_enum",
-    "annotated_doc",
-    "annotated_types",
-    "ast_serialize",
-    "cfgv",
-    "distlib",
-    "docs",
     "dotenv",
     "examples",
-    "filelock",
     "greenlet",
-    "identify",
-    "iniconfig",
-    "librt",
     "mako",
-    "markdown_it",
-    "markdown_it_py",
     "markupsafe",
-    "mdurl",
     "mypy",
-    "mypy_extensions",
-    "mypyc",
-    "nodeenv",
     "packaging",
     "paracelsus",
-    "pathspec",
-    "platformdirs",
     "pluggy",
     "pre_commit",
-    "psycopg",
-    "psycopg_binary",
-    "py",
     "pydantic",
-    "pydantic_core",
-    "pydot",
     "pygments",
-    "pymysql",
-    "pyparsing",
     "pytest",
-    "pytest_asyncio",
-    "python_discovery",
-    "python_dotenv",
-    "pyyaml",
     "rich",
     "ruff",
-    "scripts",
-    "shellingham",
-    "sqlalchemy",
-    "squawk_cli",
     "typer",
     "typing_extensions",
-    "typing_inspection",
-    "tzdata",
     "uv",
     "uv_build",
-    "virtualenv",
     "yaml",
 }
+# What env.py binds: an application of that name would be another thing there.
 ENV_NAMES = {
-    "applied",
-    "base",
     "base_of",
     "config",
     "configure_logging",
-    "connected",
-    "connection",
-    "connections",
     "context",
-    "contexts",
-    "errors",
-    "heads",
-    "list",
-    "lock",
-    "migration",
+    "database_url",
+    "guard",
     "name",
-    "review",
+    "partial",
     "run_migrations_offline",
     "run_migrations_online",
-    "sorted",
-    "stack",
-    "statement",
+    "settings",
     "target_metadata",
-    "together",
-    "url",
 }
 PROJECT_FOLDERS = {"dist", "docs", "src", "tests", "versions"}
 PACKAGE_MODULES = {"database", "models", "settings"}
@@ -120,13 +74,39 @@ def problem_with_name(name: str) -> str | None:
         return "is a word of the Python language"
     if name in sys.stdlib_module_names:
         return "is a module of Python's standard library"
-    if name in DEPENDENCIES:
-        return "is a package that the project itself needs"
+    if name in WELL_KNOWN | named_dependencies() or is_installed(name):
+        return "is a package that the project itself needs, or that is installed here"
     if name in ENV_NAMES:
         return "is a name that env.py uses"
     if name in DEVICES:
         return "is the name of a device on Windows"
     return None
+
+
+@cache
+def named_dependencies() -> set[str]:
+    """Return the modules of what the dependency lists in cookiecutter.json name."""
+    facts = json.dumps([ANSWERS.get("_database_facts"), ANSWERS.get("_driver_facts")])
+    names = re.findall(r'"([a-z][\w-]*)(?:\[\w+\])?>=', facts)
+    return {name.replace("-", "_") for name in names}
+
+
+def is_installed(name: str) -> bool:
+    """Return whether this Python imports something of that name, but for the project itself."""
+    try:
+        spec = find_spec(name)
+    except (ImportError, ValueError):
+        return True
+    with suppress(PackageNotFoundError):
+        return bool(spec is None and distribution(name)) or is_elsewhere(spec)
+    return is_elsewhere(spec)
+
+
+def is_elsewhere(spec: ModuleSpec | None) -> bool:
+    """Return whether a module that was found is another one than that of this project."""
+    places = [spec.origin, *(spec.submodule_search_locations or ())] if spec else []
+    here = Path.cwd().resolve() / "src"
+    return any(place and here not in Path(place).resolve().parents for place in places)
 
 
 def problem_with_slug(slug: str) -> str | None:

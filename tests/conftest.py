@@ -23,6 +23,8 @@ from processes import Run, run_at_once
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
+pytest_plugins = ["environments"]
+
 # Whole projects, with tests of their own.
 collect_ignore = ["golden"]
 
@@ -45,7 +47,7 @@ DEFAULTS = {
 }
 
 # What would lead a generated project's tools astray.
-UNWANTED = {"CI", "DATABASE_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"}
+UNWANTED = {"CI", "DATABASE_URL", "TEST_DATABASE_URL", "PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER"}
 
 DRIVERS = {"sqlite": "sqlite", "postgresql": "postgresql+psycopg", "mysql": "mysql+pymysql"}
 

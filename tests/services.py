@@ -90,10 +90,10 @@ def query_server_until_gone(url: URL) -> None:
 class PostgreSQL:
     """A PostgreSQL server of its own, that can be stopped and started again."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, language: str = "", **settings: str) -> None:
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
         self.programs = programs[-1] if programs else Path(required("initdb", "postgresql")).parent
-        self.data, self.settings = folder / "data", settings
+        self.data, self.language, self.settings = folder / "data", language, settings
         self.url = URL.create(
             "postgresql", "postgres", host="127.0.0.1", port=free_port(), database="postgres"
         )
@@ -104,7 +104,8 @@ class PostgreSQL:
         account = {"user": "postgres"} if os.getuid() == 0 else {}
         subprocess.run(
             [self.programs / program, f"--pgdata={self.data}", *arguments],
-            check=True, cwd="/", stdout=subprocess.DEVNULL, **account,
+            check=True, cwd="/", stdout=subprocess.DEVNULL,
+            env={**os.environ, "LANGUAGE": self.language}, **account,
         )  # fmt: skip
 
     def start(self) -> None:
@@ -118,12 +119,15 @@ class PostgreSQL:
 
 
 @contextmanager
-def postgresql(**settings: str) -> Iterator[PostgreSQL]:
-    """Run a PostgreSQL server with these settings."""
+def postgresql(language: str = "", **settings: str) -> Iterator[PostgreSQL]:
+    """Run a PostgreSQL server with these settings.
+
+    :param language: in which it says what is wrong, like ``de``; with lc_messages="C.UTF-8".
+    """
     with server_folder() as folder:
         if os.getuid() == 0:
             shutil.chown(folder, "postgres")
-        server = PostgreSQL(folder, **settings)
+        server = PostgreSQL(folder, language, **settings)
         server.start()
         try:
             yield server

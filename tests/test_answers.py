@@ -36,7 +36,7 @@ def hook() -> ModuleType:
     source = (TEMPLATE / "hooks" / "pre_gen_project.py").read_text(encoding="utf-8")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "hook.py"
-        rendered = StrictEnvironment().from_string(source).render(cookiecutter={})
+        rendered = StrictEnvironment().from_string(source).render(cookiecutter=QUESTIONS)
         path.write_text(rendered, encoding="utf-8")
         spec = spec_from_file_location("hook", path)
         assert spec and spec.loader
@@ -247,13 +247,20 @@ def test_every_package_that_a_project_installs_is_refused_as_a_name(project: Pro
         assert {name for name in installed if not problem_with(name)} == set()
 
 
-def test_every_name_that_env_uses_is_refused_as_a_name(project: Project) -> None:
+def test_every_name_that_env_binds_is_refused_as_a_name(project: Project) -> None:
     tree = ast.parse(project.read("migrations/env.py"))
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    used |= {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.alias)}
-    used = {name for name in used if re.fullmatch("[a-z][a-z0-9_]*", name)}
-    assert {"config", "target_metadata", "connection"} <= used
-    assert {name for name in used if not HOOK.problem_with_package(name)} == set()
+    lines = [
+        line for node in tree.body for line in (node.body if isinstance(node, ast.With) else [node])
+    ]
+    bound = {line.name for line in lines if isinstance(line, ast.FunctionDef)}
+    for line in lines:
+        if isinstance(line, ast.Import | ast.ImportFrom):
+            bound |= {alias.name for alias in line.names}
+        elif isinstance(line, ast.Assign):
+            bound |= {ast.unparse(target) for target in line.targets}
+    bound = {name for name in bound if re.fullmatch("[a-z][a-z0-9_]*", name)}
+    assert {"config", "guard", "target_metadata"} <= bound
+    assert {name for name in bound if not HOOK.problem_with_package(name)} == set()
 
 
 def test_every_folder_and_module_of_a_project_is_refused_as_a_name(project: Project) -> None:

@@ -346,13 +346,11 @@ def test_nothing_changed_and_a_revision_is_asked_for(tool: Tool, outcome: int) -
 
 
 @each(True, True, True, True, False)
-def test_a_table_of_somebody_else_is_dropped_by_the_next_revision(
-    tool: Tool, outcome: bool
-) -> None:
+def test_an_external_table_is_dropped_by_the_next_revision(tool: Tool, outcome: bool) -> None:
     tool.write_revision("first")
-    query(tool.url, "CREATE TABLE of_somebody_else (id INTEGER)")
+    query(tool.url, "CREATE TABLE external (id INTEGER)")
     tool.write_revision("again")
-    assert ("of_somebody_else" not in tables_of(tool.url)) == outcome
+    assert ("external" not in tables_of(tool.url)) == outcome
 
 
 @each({"first_half"}, {"first_half"}, set(), {"first_half"}, set())

@@ -153,7 +153,7 @@ def test_waiting_says_so_once_and_ends(
     assert run.returncode == 1
     waiting, failed = run.stderr.splitlines()
     assert waiting.startswith("Waiting up to 0.5 s for a")
-    assert failed.startswith("FAILED: Waited 0.5 s in vain for a")
+    assert failed.startswith("FAILED: Timed out after 0.5 s waiting for a")
     assert "-x lock_wait=SECONDS" in failed
 
 

@@ -123,7 +123,7 @@ def test_messages_name_the_command_and_the_variable_of_their_database(
     several: Project, databases: Databases
 ) -> None:
     run = several.run("alembic", "--name", "analytics", "check", url=databases)
-    assert "up to date with: alembic --name analytics upgrade head" in run.stderr
+    assert "Upgrade it with: alembic --name analytics upgrade head" in run.stderr
     (several.path / ".env").write_text("ANALYTICS_DATABASE_URL=nonsense\n")
     run = several.run("alembic", "--name", "analytics", "upgrade", "head")
     assert "FAILED: ANALYTICS_DATABASE_URL is not a URL" in run.stderr
@@ -188,7 +188,7 @@ def in_the_middle(project: Project, gate: Path, *arguments: str, url: Urls) -> I
         process.communicate()
 
 
-IN_VAIN = "FAILED: Waited 0.5 s in vain for another migration of "
+IN_VAIN = "FAILED: Timed out after 0.5 s waiting for another migration of "
 
 
 def test_one_waits_for_its_own_database_and_for_no_other(
@@ -309,7 +309,9 @@ def test_it_is_said_that_the_databases_commit_one_after_the_other(
     shared: Project, databases: Databases
 ) -> None:
     run = shared.run("alembic", "upgrade", "head", url=databases)
-    assert "Committing analytics and main one right after the other" in run.stderr
+    assert (
+        "Committing analytics and main one after the other, as there is no two-phase" in run.stderr
+    )
     assert "Committing" not in shared.run("alembic", "upgrade", "head", url=databases).stderr
 
 
@@ -403,7 +405,7 @@ def test_a_database_that_cannot_commit_leaves_none_changed(
 @pytest.mark.parametrize(
     ("line", "database", "said", "revisions_left_to_run"),
     [
-        ("            prepared.append(connection)\n", "analytics", "Rollback", 2),
+        ("                prepared.append(connection)\n", "analytics", "Rollback", 2),
         ("        other.execute(text(", "analytics", "Commit", 0),
         ("        other.execute(text(", "main", "Commit", 0),
     ],
@@ -419,7 +421,7 @@ def test_what_a_killed_migration_left_prepared_is_finished_by_the_next_one(
     revisions_left_to_run: int,
 ) -> None:
     server, databases = two_phase
-    code = shared.read("migrations/together.py")
+    code = shared.read("migrations/guard/running/together.py")
     stop = (
         f"if connection.engine.url.database == {database!r}:\n"
         f"    import pathlib, time\n"
@@ -427,17 +429,19 @@ def test_what_a_killed_migration_left_prepared_is_finished_by_the_next_one(
         f"    time.sleep(600)\n"
     )
     indentation = " " * (len(line) - len(line.lstrip()))
-    shared.replace("migrations/together.py", line, textwrap.indent(stop, indentation) + line)
+    shared.replace(
+        "migrations/guard/running/together.py", line, textwrap.indent(stop, indentation) + line
+    )
     process = shared.start("alembic", "upgrade", "head", url=databases)
     wait_until((tmp_path / "stopped").exists, "the migration has stopped in the middle")
     os.kill(process.pid, signal.SIGKILL)
     process.communicate()
     assert query(server.url, PREPARED) != []
 
-    (shared.path / "migrations" / "together.py").write_text(code)
+    (shared.path / "migrations/guard/running/together.py").write_text(code)
     run = shared.run("alembic", "upgrade", "head", url=databases)
     assert run.returncode == 0, run.stderr
-    assert f"{said} of what a migration had left prepared" in run.stderr
+    assert f"{said} of what a killed migration had left prepared" in run.stderr
     assert run.stderr.count("Running upgrade") == revisions_left_to_run
     assert query(server.url, PREPARED) == []
     assert tables_of(databases["main"]) == MAIN
@@ -558,10 +562,11 @@ def test_a_third_database_takes_the_edits_of_the_readme(
 ) -> None:
     several = project.answers["databases"] == "several"
     readme = project.read("README.md")
-    edits = re.findall(r"^\d\. (`\S+`)", readme[readme.index("To add one") :], re.MULTILINE)
-    migrations = ["`migrations/billing/`", "`alembic.ini`"] if several else []
+    edits = re.findall(r"^\d\. (`\S+`)", readme[readme.index("To add a database") :], re.MULTILINE)
+    migrations = ["`alembic.ini`"] if several else []
     expected = ["`settings.py`", "`models/billing/__init__.py`", *migrations, "`docs/billing.md`"]
     assert edits[: len(expected)] == expected
+    assert "`uv run python docs/diagram.py` updates it" in readme
 
     project.replace("src/my_shop/settings.py", '"analytics")', '"analytics", "billing")')
     models = project.path / "src" / "my_shop" / "models"
@@ -576,7 +581,7 @@ def test_a_third_database_takes_the_edits_of_the_readme(
             "alembic.ini", section[0], section[0] + section[0].replace("main", "billing")
         )
     shutil.copy(project.path / "docs" / "main.md", project.path / "docs" / "billing.md")
-    project.succeed("docs.draw")
+    project.succeed("docs.diagram")
 
     (models / "billing" / "invoice.py").write_text(
         "from sqlalchemy.orm import Mapped, mapped_column\n\n"
@@ -585,7 +590,7 @@ def test_a_third_database_takes_the_edits_of_the_readme(
         '    __tablename__ = "invoices"\n\n'
         "    id: Mapped[int] = mapped_column(primary_key=True)\n"
     )
-    project.succeed("docs.draw")
+    project.succeed("docs.diagram")
     names = [*project.names, "billing"]
     urls = {name: with_driver(new_database("sqlite")) for name in names}
     histories = [["--name", name] for name in names] if several else [[]]

@@ -1,5 +1,6 @@
 """Promises about the ways into Alembic besides the command line."""
 
+import ast
 import subprocess
 import sys
 
@@ -163,14 +164,49 @@ def test_a_database_in_memory_is_migrated_through_its_connection(
     assert output == "4\n4\n"
 
 
-def test_two_threads_take_turns(project: Project, url: URL, new_database: NewDatabase) -> None:
+def test_threads_at_once_are_applied_or_refused_and_never_cross(
+    project: Project, url: URL, new_database: NewDatabase
+) -> None:
+    other = with_driver(new_database(url.get_backend_name()))
+    # When threads overlap, Alembic itself ends with a KeyError in EnvironmentContext.__exit__().
+    output = run_program(
+        project,
+        url,
+        f"other = {other.render_as_string(hide_password=False)!r}\n"
+        "from alembic.util import CommandError\n"
+        "def upgrade(u):\n"
+        "    try:\n"
+        "        command.upgrade(config_with_url(u), 'head')\n"
+        "        outcomes.append(('applied', u == url))\n"
+        "    except (CommandError, KeyError) as error:\n"
+        "        outcomes.append(('refused', u == url))\n"
+        "outcomes = []\n"
+        "threads = [threading.Thread(target=upgrade, args=[u]) for u in (url, other) * 3]\n"
+        "[thread.start() for thread in threads]\n"
+        "[thread.join() for thread in threads]\n"
+        "print(outcomes)",
+    )
+    outcomes = ast.literal_eval(output)
+    assert len(outcomes) == 6, output
+    for each, is_first in ((url, True), (other, False)):
+        assert tables_of(each) in (set(), EXAMPLES)
+        if ("applied", is_first) in outcomes:
+            assert tables_of(each) == EXAMPLES
+
+
+def test_threads_that_hold_a_lock_take_turns(
+    project: Project, url: URL, new_database: NewDatabase
+) -> None:
     other = with_driver(new_database(url.get_backend_name()))
     run_program(
         project,
         url,
         f"other = {other.render_as_string(hide_password=False)!r}\n"
-        "threads = [threading.Thread(target=command.upgrade, args=(config_with_url(u), 'head'))\n"
-        "           for u in (url, other, url, other)]\n"
+        "lock = threading.Lock()\n"
+        "def upgrade(u):\n"
+        "    with lock:\n"
+        "        command.upgrade(config_with_url(u), 'head')\n"
+        "threads = [threading.Thread(target=upgrade, args=[u]) for u in (url, other) * 2]\n"
         "[thread.start() for thread in threads]\n"
         "[thread.join() for thread in threads]",
     )

@@ -157,7 +157,7 @@ def test_a_full_disk_is_explained_and_rolled_back(project: Project, url: URL) ->
         signal.signal(signal.SIGXFSZ, handler)
     output, _ = process.communicate()
     assert process.returncode == 1
-    assert f"There is no room left for {url.database}" in output
+    assert f"There is no space left for {url.database}" in output
     assert tables_of(url) == EXAMPLES
     project.succeed("alembic", "upgrade", "head", url=url)
 
@@ -348,7 +348,7 @@ def test_a_statement_before_the_transaction_cannot_lose_the_migration(
     project.replace(
         "migrations/env.py",
         "        context.configure(\n            connection",
-        '        connected.exec_driver_sql("SELECT 1")\n'
+        '        connection.exec_driver_sql("SELECT 1")\n'
         "        context.configure(\n            connection",
     )
     run = project.run("alembic", "upgrade", "head", url=url)
@@ -368,8 +368,8 @@ def test_a_revision_number_that_was_not_saved_is_an_error(
         "migrations/env.py",
         "context.run_migrations()\n\n\ndef configure_logging",
         "context.run_migrations()\n"
-        "            connected.exec_driver_sql(\"UPDATE alembic_version SET version_num = 'x'\")\n"
-        "            connected.commit()\n\n\n"
+        "            connection.exec_driver_sql(\"UPDATE alembic_version SET version_num = 'x'\")\n"
+        "            connection.commit()\n\n\n"
         "def configure_logging",
     )
     run = project.run("alembic", "upgrade", "head", url=url)

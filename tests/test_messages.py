@@ -64,7 +64,7 @@ def test_a_wrong_password_on_postgresql(
     with pgbouncer(with_driver(new_database("postgresql")), password="right") as right:
         wrong = right.set(password=PASSWORD)
         message = failure(project, "upgrade", "head", url=wrong)
-        assert f"at 127.0.0.1:{right.port} does not let this user in" in message
+        assert f"at 127.0.0.1:{right.port} rejected the login" in message
         project.succeed("alembic", "upgrade", "head", url=right)
 
 
@@ -95,7 +95,7 @@ def test_a_password_with_every_special_character_works(
 
 def test_a_wrong_password_on_mysql(project: Project, account: Callable[[], URL]) -> None:
     url = account().set(password=PASSWORD + "x")
-    assert "does not let this user in" in failure(project, "upgrade", "head", url=url)
+    assert "rejected the login" in failure(project, "upgrade", "head", url=url)
 
 
 @pytest.mark.parametrize("kind", ["postgresql", "mysql"])
@@ -103,7 +103,7 @@ def test_a_missing_database(project: Project, new_database: NewDatabase, kind: s
     url = with_driver(new_database(kind)).set(database="no_such_database")
     message = failure(project, "upgrade", "head", url=url)
     assert "'no_such_database' at 127.0.0.1" in message
-    assert "does not exist. Create it first." in message
+    assert "does not exist. Create it: " in message
 
 
 def test_a_missing_driver(project: Project) -> None:
@@ -113,7 +113,7 @@ def test_a_missing_driver(project: Project) -> None:
 
 def test_an_unknown_driver(project: Project) -> None:
     message = failure_with_text(project, "postgresql+nonsense://me:cr%40t@127.0.0.1/x")
-    assert "SQLAlchemy knows no database or driver 'postgresql.nonsense'" in message
+    assert "Unknown dialect or driver 'postgresql.nonsense'" in message
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_file_that_is_read_only(project: Project, url: URL) -> None:
     project.succeed("alembic", "upgrade", "head", url=url)
     project.add_revision("more", "op.create_table('more', sa.Column('id', sa.Integer()))")
     project.replace(
-        "migrations/sqlite.py",
+        "migrations/guard/databases/sqlite.py",
         'cursor.execute("PRAGMA foreign_keys")\n',
         'cursor.execute("PRAGMA query_only = ON")\n    cursor.execute("PRAGMA foreign_keys")\n',
     )
@@ -157,8 +157,8 @@ def test_a_revision_in_the_database_that_has_no_file(project: Project, url: URL)
     query(url, "UPDATE alembic_version SET version_num = 'abcdef'")
     for command in (["upgrade", "head"], ["current"], ["check"], ["stamp", "head"]):
         message = failure(project, *command, url=url)
-        assert "There is no revision 'abcdef' in " in message
-        assert "alembic stamp --purge REVISION" in message
+        assert "is at revision 'abcdef', which has no file in " in message
+        assert "stamp" not in message
     project.succeed("alembic", "stamp", "--purge", "4f1c2a7be930", url=url)
     project.succeed("alembic", "check", url=url)
 
@@ -175,15 +175,15 @@ def test_two_heads(project: Project, url: URL) -> None:
 def test_a_parent_that_is_missing(project: Project, url: URL) -> None:
     revision = project.add_revision("child", "pass")
     revision.write_text(revision.read_text().replace("4f1c2a7be930", "gone"))
-    for command in (["upgrade", "head"], ["heads"], ["history"]):
+    for command in (["upgrade", "head"], ["current"], ["check"]):
         message = failure(project, *command, url=url)
-        assert "Revision gone, which comes before child, has no file in " in message
+        assert f"Revision gone, the parent of child ({revision.name}), has no file in " in message
 
 
 def test_a_revision_that_was_copied(project: Project, url: URL) -> None:
     (first,) = project.versions.glob("*.py")
     (project.versions / "copy.py").write_text(first.read_text())
-    for command in (["upgrade", "head"], ["heads"], ["history"]):
+    for command in (["upgrade", "head"], ["current"], ["check"]):
         message = failure(project, *command, url=url)
         assert f"Revision 4f1c2a7be930 is in two files: {first.name} and copy.py" in message
 
@@ -200,7 +200,7 @@ def test_a_revision_that_cannot_be_read(
     project: Project, url: URL, code: str, message: str
 ) -> None:
     (project.versions / "broken.py").write_text(code + "\n")
-    for command in (["upgrade", "head"], ["heads"], ["history"]):
+    for command in (["upgrade", "head"], ["current"], ["check"]):
         assert message in failure(project, *command, url=url)
 
 
@@ -222,7 +222,7 @@ def test_tables_that_were_there_before_alembic(project: Project, url: URL) -> No
     query(url, "CREATE TABLE customers (id INTEGER)")
     message = failure(project, "upgrade", "head", url=url)
     assert "table customers already exists. If the tables were there before Alembic" in message
-    assert "alembic stamp REVISION" in message
+    assert "An existing database in docs/baseline.md" in message
 
 
 def test_a_missing_versions_folder(project: Project, url: URL) -> None:
@@ -239,7 +239,7 @@ def test_a_database_that_is_behind(project: Project, url: URL) -> None:
 
 
 def test_more_steps_than_there_are(project: Project, url: URL) -> None:
-    assert "has not that many revisions to go: -1" in failure(project, "downgrade", "-1", url=url)
+    assert "Relative revision -1 is out of range" in failure(project, "downgrade", "-1", url=url)
 
 
 @pytest.mark.parametrize("name", ["wait", "lock_wait", "lock_timeout"])

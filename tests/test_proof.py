@@ -20,7 +20,7 @@ from conftest import (
     wait_until,
     with_driver,
 )
-from sqlalchemy import URL
+from sqlalchemy import URL, make_url
 from sqlalchemy.exc import DBAPIError
 from test_hooks import PROMISES
 
@@ -89,7 +89,7 @@ def elsewhere(project: Project) -> None:
             copy = project.path / "elsewhere" / path.relative_to(project.path / "migrations")
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(path.read_bytes())
-    project.replace("alembic.ini", "script_location = migrations:", "script_location = elsewhere:")
+    project.replace("alembic.ini", "%(here)s/migrations", "%(here)s/elsewhere")
 
 
 def second_head(project: Project) -> None:
@@ -115,32 +115,42 @@ def id_not_in_the_name(project: Project) -> None:
     (project.versions / "head.txt").write_text("aaaa")
 
 
+def module_of_an_older_layout(project: Project) -> None:
+    (project.path / "migrations/comparison.py").write_text("made_by_revisions = 1\n")
+
+
+def scratch_module_of_an_older_layout(project: Project) -> None:
+    (project.path / "tests/scratch.py").write_text("def scratch_database(folder):\n    ...\n")
+
+
 MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
     "ini_that_names_another_folder": (elsewhere, {PROMISES[0]}),
-    "model_that_nobody_imports": (model_that_nobody_imports, {PROMISES[1]}),
+    "module_of_an_older_layout": (module_of_an_older_layout, {PROMISES[1]}),
+    "scratch_module_of_an_older_layout": (scratch_module_of_an_older_layout, {PROMISES[1]}),
+    "model_that_nobody_imports": (model_that_nobody_imports, {PROMISES[2]}),
     # Autogenerate refuses it as well, and with it alembic check.
-    "model_of_another_base": (model_of_another_base, {PROMISES[1], PROMISES[8]}),
+    "model_of_another_base": (model_of_another_base, {PROMISES[2], PROMISES[9]}),
     # The tests find the folder because they stand beside it, the command line does not.
     "ini_without_the_folder_of_the_migrations": (
         lambda p: p.replace("alembic.ini", "    %(here)s\n", ""),
-        {PROMISES[8], STAIRWAY},
+        {PROMISES[2], PROMISES[9], STAIRWAY},
     ),
-    "second_head": (second_head, {PROMISES[2]}),
+    "second_head": (second_head, {PROMISES[3]}),
     "parent_without_file": (
         gap,
-        {PROMISES[2], PROMISES[3], PROMISES[4], PROMISES[5], PROMISES[7], *AFTER_UPGRADE},
+        {PROMISES[3], PROMISES[4], PROMISES[5], PROMISES[6], PROMISES[8], *AFTER_UPGRADE},
     ),
-    "head_file_not_kept": (lambda p: p.add_revision("aaaa", "pass"), {PROMISES[3]}),
-    "head_file_deleted": (lambda p: (p.versions / "head.txt").unlink(), {PROMISES[3]}),
-    "id_of_33_characters": (long_id, {PROMISES[4]}),
-    "id_not_in_the_file_name": (id_not_in_the_name, {PROMISES[4]}),
+    "head_file_not_kept": (lambda p: p.add_revision("aaaa", "pass"), {PROMISES[4]}),
+    "head_file_deleted": (lambda p: (p.versions / "head.txt").unlink(), {PROMISES[4]}),
+    "id_of_33_characters": (long_id, {PROMISES[5]}),
+    "id_not_in_the_file_name": (id_not_in_the_name, {PROMISES[5]}),
     "model_imported_by_a_revision": (
         lambda p: add(p, "from my_shop.models.example import Customer", "pass"),
-        {PROMISES[5]},
+        {PROMISES[6]},
     ),
     "application_imported_by_name": (
         lambda p: add(p, "import importlib\nimportlib.import_module('my_shop.models')", "pass"),
-        {PROMISES[5]},
+        {PROMISES[6]},
     ),
     "script_template_that_escapes_nothing": (
         lambda p: p.replace(
@@ -148,30 +158,47 @@ MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
             """${message.replace("\\\\", "\\\\\\\\").replace('"', '\\\\"')}""",
             "${message}",
         ),
-        {PROMISES[6]},
+        {PROMISES[7]},
+    ),
+    "script_template_without_upgrade": (
+        lambda p: p.replace("migrations/script.py.mako", "def upgrade()", "def up()"),
+        {PROMISES[7]},
+    ),
+    "script_template_without_downgrade": (
+        lambda p: p.replace("migrations/script.py.mako", "def downgrade()", "def down()"),
+        {PROMISES[7]},
     ),
     "upgrade_that_reads_the_database": (
         lambda p: add(p, "op.get_bind().scalar(sa.select(1)) + 1", "pass"),
-        {PROMISES[7]},
+        {PROMISES[8]},
     ),
     "model_column_without_revision": (
         lambda p: p.replace(
             "src/my_shop/models/example.py", "    price:", "    weight: Mapped[int]\n    price:"
         ),
-        {PROMISES[8]},
+        {PROMISES[9]},
+    ),
+    "table_that_no_model_has": (
+        lambda p: add(
+            p,
+            """op.create_table("others", sa.Column("id", sa.Integer(), nullable=False),
+    sa.PrimaryKeyConstraint("id", name="pk_others"))""",
+            'op.drop_table("others")',
+        ),
+        {PROMISES[9]},
     ),
     "constraint_without_name": (
         lambda p: add(
-            p, "op.execute('CREATE TABLE x (id INTEGER PRIMARY KEY)')", "op.drop_table('x')"
+            p, "op.execute('CREATE TABLE x (id INTEGER PRIMARY KEY)')\nop.drop_table('x')", "pass"
         ),
-        {PROMISES[9]},
+        {PROMISES[10]},
     ),
     "revision_in_a_folder_where_nobody_looks": (
         lambda p: (
             (p.versions / "2027").mkdir(),
             (p.versions / "2027" / "x.py").write_text("revision = 'x'\n"),
         ),
-        {PROMISES[2]},
+        {PROMISES[3]},
     ),
     "primary_key_of_another_column": (
         lambda p: (
@@ -189,15 +216,16 @@ MUTATIONS: dict[str, tuple[Callable[[Project], object], set[str]]] = {
                 batch("products", 'drop_column("price_list")'),
             )
         ),
-        {PROMISES[8]},
+        {PROMISES[9]},
     ),
     "constraint_without_name_after_a_comment": (
         lambda p: add(
             p,
-            "op.execute('-- why\\nCREATE TABLE x (last_check INTEGER, id INTEGER PRIMARY KEY)')",
-            "op.drop_table('x')",
+            "op.execute('-- why\\nCREATE TABLE x (last_check INTEGER, id INTEGER PRIMARY KEY)')"
+            "\nop.drop_table('x')",
+            "pass",
         ),
-        {PROMISES[9]},
+        {PROMISES[10]},
     ),
     "rows_that_are_in_the_way_of_the_next_upgrade": (
         lambda p: add(
@@ -252,8 +280,8 @@ def test_a_key_that_the_database_does_not_number_is_found(
     change = 'op.execute("ALTER TABLE products MODIFY id BIGINT NOT NULL{}")'
     add(project, change.format(""), change.format(" AUTO_INCREMENT"))
     broken = broken_promises(project, url=url)
-    assert set(broken) == {PROMISES[8]}, broken
-    assert "The database gives products.id no numbers" in broken[PROMISES[8]]
+    assert set(broken) == {PROMISES[9]}, broken
+    assert "The database gives products.id no numbers" in broken[PROMISES[9]]
 
 
 def test_every_promise_has_a_mutation_of_its_own() -> None:
@@ -288,7 +316,7 @@ def operation_that_only_a_test_registers(project: Project) -> None:
 @pytest.mark.parametrize(
     ("mutate", "promise"),
     [
-        (model_that_only_a_test_imports, PROMISES[1]),
+        (model_that_only_a_test_imports, PROMISES[2]),
         (operation_that_only_a_test_registers, STAIRWAY),
     ],
 )
@@ -298,6 +326,42 @@ def test_what_other_tests_have_imported_hides_nothing(
     project = bake()
     mutate(project)
     assert set(broken_promises(project, "tests/test_other.py")) == {promise}
+
+
+def test_models_whose_metadata_is_elsewhere_are_read_once(bake: Bake) -> None:
+    # As in SQLModel.metadata, which stays when the models are imported anew.
+    project = bake()
+    base = project.path / "src/my_shop/models/base.py"
+    (project.path / "src/my_shop/declarative.py").write_bytes(base.read_bytes())
+    base.write_text("from my_shop.declarative import *  # noqa: F403\n")
+    assert broken_promises(project) == {}
+
+
+def test_a_model_of_another_schema_that_nobody_imports_is_found(bake: Bake) -> None:
+    project = bake()
+    (project.path / "src/my_shop/models/no-name.py").write_text(
+        "from my_shop.models.base import Base\n\n\n"
+        'class Customer(Base):\n    __tablename__ = "customers"\n'
+        '    __table_args__ = ({"schema": "audit"},)\n'
+    )
+    broken = broken_promises(project)
+    assert set(broken) == {PROMISES[2]}
+    assert "['audit.customers']" in broken[PROMISES[2]]
+
+
+@pytest.mark.parametrize("databases", ["one", "several", "shared_history"])
+def test_a_failure_begins_with_what_is_wrong(databases: str, bake: Bake) -> None:
+    project = bake(databases=databases)
+    (project.versions / "head.txt").write_text("nonsense\n")
+    (message,) = broken_promises(project, "-k", "head_file").values()
+    assert re.match(r"AssertionError: \S+head.txt says nonsense, but the head is \w+\n", message)
+
+
+def test_the_promises_run_in_their_order_in_whatever_order_they_are_taken(bake: Bake) -> None:
+    project = bake()
+    output = project.succeed("pytest", "-q", "--collect-only", "tests/test_migrations.py")
+    names = re.findall(r"::test_(\w+)", output)
+    assert [name.replace("_", " ") for name in names] == PROMISES
 
 
 # The stairway is sharp
@@ -707,8 +771,13 @@ def test_tests_cannot_touch_the_configured_database(
     assert before is None or Path(str(url.database)).read_bytes() == before
     assert query(url, "SELECT name FROM customers") == [("Ada",)]
     code = (
-        "from tests.commands import alembic_config\n"
-        "from my_shop.settings import database_url\nalembic_config(database_url())"
+        "from pathlib import Path\n"
+        "from my_shop import models, database, settings\n"
+        "from migrations import guard\n"
+        "from migrations.guard.proof.commands import alembic_config\n"
+        "ini, url = Path('alembic.ini').resolve(), settings.database_url\n"
+        "application = guard.Application(ini, models, url, database.make_engine)\n"
+        "alembic_config(application, {'': url()})"
     )
     (project.path / "point_at_it.py").write_text(f"import sys\nsys.path.append('src')\n{code}\n")
     run = project.run("point_at_it", url=url)
@@ -720,11 +789,11 @@ HOLDING = """
 import pathlib
 import time
 
-from tests.scratch import scratch_database
+from migrations.guard.proof.scratch import scratch_database
 
 
-def test_holds_a_database_until_it_is_killed(tmp_path):
-    with scratch_database(tmp_path) as url:
+def test_holds_a_database_until_it_is_killed(application, tmp_path):
+    with scratch_database(application, tmp_path) as url:
         pathlib.Path("held.txt").write_text(url.database)
         while True:
             time.sleep(1)
@@ -779,6 +848,32 @@ def test_several_workers_test_at_once_and_leave_nothing(
         assert not [name for name in databases if name.startswith("workers_scratch_")]
 
 
+@pytest.mark.parametrize("databases", ["one", "several", "shared_history"])
+def test_tests_run_on_another_server_where_a_variable_says_so(
+    databases: str, bake: Bake, new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = bake(database="postgresql", databases=databases)
+    url = new_database("postgresql").render_as_string(hide_password=False)
+    monkeypatch.setenv("TEST_DATABASE_URL", url)
+    nowhere = make_url("postgresql://postgres@127.0.0.1:1/nowhere")
+    urls = {name: nowhere for name in project.names} or nowhere
+    output = project.succeed("pytest", "-q", "-rs", url=urls)
+    assert "skipped" not in output
+
+
+@pytest.mark.parametrize("way", [["tests/test_migrations.py"], [".", "-n", "2"], ["{project}"]])
+def test_the_tests_run_however_they_are_called(way: list[str], bake: Bake, tmp_path: Path) -> None:
+    project = bake()
+    folder = tmp_path if "{project}" in way else project.path
+    run = subprocess.run(
+        [Path(sys.executable).with_name("pytest"), "-q", "-p", "no:cacheprovider",
+         *(each.format(project=project.path) for each in way)],
+        cwd=folder, env=project.environment(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    assert "Warning: Module already imported" not in run.stdout
+
+
 LIST = {"postgresql": "SELECT datname FROM pg_database", "mysql": "SHOW DATABASES"}
 
 COMMITTING = {
@@ -823,7 +918,7 @@ def test_a_test_may_have_a_database_of_its_own(
 COPYING = """
 import pytest
 
-from tests.schema import schema
+from migrations.guard.proof.schema import schema
 
 
 @pytest.mark.parametrize("number", [1, 2])

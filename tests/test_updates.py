@@ -1,21 +1,27 @@
 """Promises about where a template comes from, and about a project on any later day."""
 
+import io
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import QUESTIONS, UNWANTED, Project, copy_of_template, edit
+from conftest import QUESTIONS, TEMPLATE, UNWANTED, Project, copy_of_template, edit
 
 pytestmark = pytest.mark.machine
 
 UV = Path(sys.executable).parent / "uv"
 PROJECT = "{{cookiecutter.project_slug}}"
 CHANGED = f"{PROJECT}/{{{{cookiecutter.migrations_directory}}}}/README.md"
+
+CHANGELOG = (TEMPLATE / "CHANGELOG.md").read_text(encoding="utf-8")
 
 Cookiecutter = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -190,7 +196,7 @@ def test_a_failed_project_is_kept_when_that_is_asked_for(
     options = ["--keep-project-on-failure"] if kept else []
     run = cookiecutter(template, *options, *ANSWERS)
     assert run.returncode != 0
-    assert "FAILED: alembic.ini points at migrations, where README.md is missing." in run.stderr
+    assert "where README.md is missing." in run.stderr
     assert (tmp_path / "out" / "my-shop" / "alembic.ini").exists() == kept
     assert not (tmp_path / "out" / "my-shop" / ".new").exists()
 
@@ -241,7 +247,9 @@ def test_cruft_brings_a_newer_template_to_an_edited_project(
     mine = {"src/my_shop/models/mine.py": '"""Mine."""\n', "notes.txt": "mine\n"}
     for name, text in mine.items():
         (project / name).write_text(text)
-    edit(project / "migrations" / "README.md", "## The files\n", "## The files of ours\n")
+    edit(
+        project / "migrations" / "README.md", "## Data migrations\n", "## Data migrations of ours\n"
+    )
     (project / ".env.example").unlink()
     git(project, "add", "--all")
     git(project, "commit", "--quiet", "--message", "mine")
@@ -256,7 +264,7 @@ def test_cruft_brings_a_newer_template_to_an_edited_project(
     assert "Installing" not in updated.stdout
     readme = (project / "migrations" / "README.md").read_text(encoding="utf-8")
     assert "# Migrations, second edition\n" in readme
-    assert "## The files of ours\n" in readme
+    assert "## Data migrations of ours\n" in readme
     assert "psycopg[binary]>=3.4" in (project / "pyproject.toml").read_text(encoding="utf-8")
     assert (project / "NEW.md").read_text() == "for my_shop\n"
     assert not (project / ".env.example").exists()
@@ -270,7 +278,7 @@ def test_cruft_brings_a_newer_template_to_an_edited_project(
         "pyproject.toml",
     }
     cruft("check")
-    assert "## The files of ours" in cruft("diff").stdout
+    assert "## Data migrations of ours" in cruft("diff").stdout
 
 
 def test_cruft_takes_a_project_that_cookiecutter_made(
@@ -292,3 +300,196 @@ def test_cruft_takes_a_project_that_cookiecutter_made(
     publish(git, template, "v2")
     cruft("update", "--skip-apply-ask")
     assert "second edition" in (project / "migrations/README.md").read_text(encoding="utf-8")
+
+
+def before_the_guard() -> str:
+    """Return the last commit of this repository whose projects have no guard.
+
+    Without the history the test is skipped, except where CI is set: there it fails.
+    """
+
+    def ask(*arguments: str) -> str:
+        run = subprocess.run(
+            ["git", "-C", TEMPLATE, *arguments], capture_output=True, check=False, text=True
+        )
+        return run.stdout.strip() if run.returncode == 0 else ""
+
+    added = ask("log", "--diff-filter=A", "--format=%H", "--", "*/guard/__init__.py").split()
+    commit = ask("rev-parse", "--verify", "--quiet", f"{added[-1]}^" if added else "HEAD")
+    if not commit:
+        reason = "the history of the template is not there: git fetch --unshallow"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return commit
+
+
+# A module that goes, which its owner was invited to edit, and how to be ready for that.
+EDITED = "migrations/comparison.py"
+OWN_RULE = "\n\ndef a_rule_of_ours() -> None:\n    pass\n"
+
+# Tests of a revision, as the README of the older projects shows them.
+OWN_TEST = '''"""Our revisions."""
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect
+
+from tests.commands import url_of
+
+
+def test_our_revision(config: Config) -> None:
+    command.upgrade(config, "head")
+    engine = create_engine(url_of(config))
+    assert inspect(engine).has_table("customers")
+    engine.dispose()
+'''
+
+
+@pytest.fixture
+def older(
+    template: Path, cruft: Cookiecutter, git: Callable[..., str], tmp_path: Path
+) -> Callable[..., Path]:
+    """A function that makes a project of the template before the guard, with its owner's edits.
+
+    The template is then that of today: ``cruft("update")`` brings the project over.
+    """
+
+    def empty() -> None:
+        git(template, "rm", "-r", "--quiet", ".")
+        for path in template.iterdir():
+            if path.name != ".git":
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    def make(databases: str = "one") -> Path:
+        empty()
+        names = ("cookiecutter.json", "hooks", PROJECT)
+        archive = subprocess.run(
+            ["git", "-C", TEMPLATE, "archive", before_the_guard(), *names],
+            capture_output=True, check=True,
+        ).stdout  # fmt: skip
+        with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
+            tar.extractall(template, filter="data")
+        publish(git, template, "v0")
+        hub = f"{tmp_path.as_uri()}/hub/org/template.git"
+        answers = json.dumps({"databases": databases})
+        cruft(
+            "create", hub, "--no-input", "--output-dir", tmp_path / "out",
+            "--extra-context", answers,
+        )  # fmt: skip
+        project = tmp_path / "out" / "my-shop"
+        git(project, "init", "--quiet")
+        commit(git, project, "from the template")
+        edit(
+            project / "migrations" / "env.py",
+            "\n\ndef run_migrations_offline",
+            "OURS = 1\n\n\ndef run_migrations_offline",
+        )
+        edit(
+            project / "migrations" / "script.py.mako",
+            "import sqlalchemy as sa",
+            "import sqlalchemy as sa  # ours",
+        )
+        commit(git, project, "mine")
+        empty()
+        shutil.copytree(copy_of_template(tmp_path / "today"), template, dirs_exist_ok=True)
+        publish(git, template, "v2")
+        return project
+
+    return make
+
+
+def commit(git: Callable[..., str], folder: Path, message: str) -> None:
+    git(folder, "add", "--all")
+    git(folder, "commit", "--quiet", "--message", message)
+
+
+def resolve(git: Callable[..., str], project: Path) -> None:
+    """Resolve the conflict in env.py as its owner does: the new file, and the edit in it."""
+    git(project, "checkout", "--theirs", "migrations/env.py")
+    edit(
+        project / "migrations" / "env.py",
+        "\n\ndef run_migrations_offline",
+        "OURS = 1\n\n\ndef run_migrations_offline",
+    )
+
+
+@pytest.mark.parametrize("databases", ["one", "several", "shared_history"])
+def test_cruft_brings_the_guard_to_a_project_that_has_none(
+    databases: str, older: Callable[..., Path], cruft: Cookiecutter, git: Callable[..., str]
+) -> None:
+    project = older(databases)
+    cruft("update", "--skip-apply-ask")
+
+    conflicts = git(project, "diff", "--name-only", "--diff-filter=U").split()
+    assert "migrations/env.py" in conflicts
+    env = (project / "migrations" / "env.py").read_text(encoding="utf-8")
+    assert "OURS = 1\n" in env.partition("<<<<<<<")[2].partition("=======")[0]
+    for name in conflicts:
+        git(project, "checkout", "--theirs", name)
+    resolve(git, project)
+    if "migrations/script.py.mako" not in conflicts:
+        mako = (project / "migrations" / "script.py.mako").read_text(encoding="utf-8")
+        assert "import sqlalchemy as sa  # ours" in mako
+    commit(git, project, "updated")
+
+    today = {path.name for path in (project / "migrations").glob("*.py")}
+    assert today == {"__init__.py", "env.py"}
+    Project(project, {}).succeed("pytest", "-q")
+    cruft("check")
+
+
+@pytest.mark.parametrize("way", ["deleted", "skip"])
+def test_an_edited_module_that_goes_does_not_stop_the_update(
+    way: str,
+    older: Callable[..., Path],
+    cruft: Cookiecutter,
+    git: Callable[..., str],
+    environment: dict[str, str],
+) -> None:
+    project = older()
+    with (project / EDITED).open("a", encoding="utf-8") as file:
+        file.write(OWN_RULE)
+    (project / "tests" / "test_ours.py").write_text(OWN_TEST)
+    commit(git, project, "our rule")
+    if way == "deleted":
+        block = re.search(r"```\n(   cd migrations\n.*?)   ```", CHANGELOG, re.DOTALL)
+        assert block is not None
+        subprocess.run(["sh", "-ec", block[1]], cwd=project, env=environment, check=True)
+        assert OWN_RULE in git(project, "show", f"HEAD~1:{EDITED}")
+    else:
+        state = json.loads((project / ".cruft.json").read_text(encoding="utf-8"))
+        (project / ".cruft.json").write_text(json.dumps(state | {"skip": [EDITED]}))
+        commit(git, project, "before the update")
+
+    cruft("update", "--skip-apply-ask")
+    resolve(git, project)
+    edit(
+        project / "tests" / "test_ours.py",
+        "from tests.commands import url_of",
+        "from migrations.guard import url_of",
+    )
+    assert not list(project.rglob("*.rej"))
+    if way == "skip":
+        assert OWN_RULE in (project / EDITED).read_text(encoding="utf-8")
+        run = Project(project, {}).run("pytest", "-q", "tests/test_migrations.py")
+        assert run.returncode == 1
+        assert f"Not used any more: {EDITED}." in run.stdout
+        assert "1 failed" in run.stdout
+        (project / EDITED).unlink()
+    Project(project, {}).succeed("pytest", "-q")
+    cruft("check")
+
+
+def test_an_update_that_an_edited_module_stopped_is_noticed(
+    older: Callable[..., Path], cruft: Cookiecutter, git: Callable[..., str]
+) -> None:
+    project = older()
+    with (project / EDITED).open("a", encoding="utf-8") as file:
+        file.write(OWN_RULE)
+    commit(git, project, "our rule")
+
+    assert "Good work!" in cruft("update", "--skip-apply-ask").stdout
+
+    assert OWN_RULE in (project / EDITED).read_text(encoding="utf-8")
+    run = Project(project, {}).run("pytest", "-q", "tests/test_migrations.py")
+    assert run.returncode != 0
+    assert f"Not used any more: {EDITED}." in run.stdout

@@ -70,24 +70,33 @@ LEFT_ALONE = {
 # The URL is never in the ini: see settings.py.
 NOT_OURS = {"alembic.sqlalchemy.url"}
 
-# What Alembic's env.py calls and hands over, with what our folder does in its place.
+# What Alembic's env.py calls and hands over.
 ENV_WORDS = {
-    "config.config_file_name": "env.py",
-    "config.config_ini_section": "the engine is made of a URL, in connection.py",
-    "config.get_main_option": "connection.py",
-    "config.get_section": "the engine is made of a URL, in connection.py",
-    "context.begin_transaction": "env.py",
-    "context.config": "env.py",
-    "context.configure": "env.py",
-    "context.configure(connection)": "env.py",
-    "context.configure(dialect_opts)": "env.py",
-    "context.configure(literal_binds)": "env.py",
-    "context.configure(target_metadata)": "env.py",
-    "context.configure(url)": "env.py",
-    "context.is_offline_mode": "env.py",
-    "context.run_migrations": "env.py",
-    "pool.NullPool": "connection.py",
+    "config.config_file_name",
+    "config.config_ini_section",
+    "config.get_main_option",
+    "config.get_section",
+    "context.begin_transaction",
+    "context.config",
+    "context.configure",
+    "context.configure(connection)",
+    "context.configure(dialect_opts)",
+    "context.configure(literal_binds)",
+    "context.configure(target_metadata)",
+    "context.configure(url)",
+    "context.is_offline_mode",
+    "context.run_migrations",
+    "pool.NullPool",
 }
+# What the guard does in the place of ours: the engine is made of a URL.
+CONNECTION_WORDS = {
+    "config.config_ini_section",
+    "config.get_main_option",
+    "config.get_section",
+    "pool.NullPool",
+}
+# Databases that share a history begin one after the other, and end together.
+TOGETHER_WORDS = {"context.begin_transaction", "context.run_migrations"}
 
 SCRIPT_WORDS = {
     "branch_labels",
@@ -179,18 +188,18 @@ def test_our_files_have_all_that_those_of_alembic_have(project: Project) -> None
     assert not LEFT_ALONE & set(ours)
     assert {"loggers", "handlers", "formatters", "logger_root", "handler_console"} <= sections
 
-    env = project.read("migrations/env.py")
-    for word, home in ENV_WORDS.items():
-        if home == "env.py":
-            assert re.search(
-                rf"\b{word.split('.')[1].rstrip(')').replace('(', '.*')}\b", env, re.DOTALL
-            ), word
-    # A database of several has a section of its own.
-    connection = re.sub(
-        r"get_section(_option)?\b", "get_main_option", project.read("migrations/connection.py")
+    env = words_of(project.read("migrations/env.py"))
+    wanted = ENV_WORDS - CONNECTION_WORDS
+    if project.answers["databases"] == "shared_history":
+        together = project.read("migrations/guard/running/together.py")
+        assert all(f".{word.partition('.')[2]}(" in together for word in TOGETHER_WORDS)
+        wanted -= TOGETHER_WORDS
+    assert wanted <= set(env)
+    guard = "".join(
+        project.read(f"migrations/guard/{name}.py")
+        for name in ("running/connection", "running/together", "messages", "databases/base")
     )
-    for word, home in ENV_WORDS.items():
-        assert home != "connection.py" or word.split(".")[1] in connection, word
+    assert {word for word in CONNECTION_WORDS if word.partition(".")[2] not in guard} == set()
 
     script = project.read("migrations/script.py.mako")
     assert {word for word in SCRIPT_WORDS if word not in script} == set()

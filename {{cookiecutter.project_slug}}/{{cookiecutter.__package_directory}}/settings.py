@@ -1,7 +1,10 @@
 {% set facts = cookiecutter._database_facts[cookiecutter.database] %}
-{% set layout = cookiecutter._layout_facts[cookiecutter.databases] %}
 {% set driver = facts[cookiecutter.driver].driver %}
-"""Where the {{ "databases are" if layout.many else "database is" }}."""
+{% if cookiecutter.databases == "one" %}
+"""Where the database is."""
+{% else %}
+"""Where the databases are."""
+{% endif %}
 
 import os
 from pathlib import Path
@@ -14,54 +17,88 @@ ROOT = Path(__file__).resolve().parents[2]
 # The driver for URLs that name none, as hosting services hand them out.
 DRIVERS = dict.fromkeys({{ facts.drivers | tojson }}, "{{ driver }}")
 
-{% if layout.many %}
+{% if cookiecutter.databases == "one" %}
+DEVELOPMENT_URL = URL.create(
+    "{{ driver }}",
+{% if facts.embedded %}
+    database=str(ROOT / "{{ cookiecutter.package_name }}.db"),
+{% else %}
+    username="{{ facts.user }}",
+    host="127.0.0.1",
+    port={{ facts.port }},
+    database="{{ cookiecutter.package_name }}",
+{% endif %}
+)
+
+
+def database_url(given: str | None = None, fallback: str | None = None) -> URL:
+    """Return the URL of the database.
+
+    The first that is set counts: ``given``, ``DATABASE_URL`` in the environment, ``DATABASE_URL``
+    in the file ``.env``, ``fallback``, the development database.
+
+    :raises ValueError: when the one that counts is not a URL.
+    """
+    sources = {
+        "The given URL": given,
+        "DATABASE_URL": environment_variable("DATABASE_URL"),
+        "sqlalchemy.url": fallback,
+    }
+    for source, text in sources.items():
+        if text is not None:
+            return parse_url(text, source, DEVELOPMENT_URL)
+    return DEVELOPMENT_URL
+{% else %}
 DEVELOPMENT_URLS = {
     name: URL.create(
         "{{ driver }}",
-{% for part in facts.server %}
-        {{ part }},
-{% endfor %}
-        database={{ "str(ROOT / " if facts.embedded }}f"{{ cookiecutter.package_name }}_{name}{{ ".db" if facts.embedded }}"{{ ")" if facts.embedded }},
+{% if facts.embedded %}
+        database=str(ROOT / f"{{ cookiecutter.package_name }}_{name}.db"),
+{% else %}
+        username="{{ facts.user }}",
+        host="127.0.0.1",
+        port={{ facts.port }},
+        database=f"{{ cookiecutter.package_name }}_{name}",
+{% endif %}
     )
     for name in ("main", "analytics")
 }
 
 
-def variable(name: str) -> str:
-    """Return which variable says where a database is: ``MAIN_DATABASE_URL`` for main."""
-    return f"{name.upper()}_DATABASE_URL"
-{% else %}
-DEVELOPMENT_URL = URL.create(
-    "{{ driver }}",
-{% for part in facts.server %}
-    {{ part }},
-{% endfor %}
-    database={{ "str(ROOT / " if facts.embedded }}"{{ cookiecutter.package_name }}{{ ".db" if facts.embedded }}"{{ ")" if facts.embedded }},
-)
+def database_url(name: str, given: str | None = None, fallback: str | None = None) -> URL:
+    """Return the URL of a database.
+
+    The first that is set counts: ``given``, ``MAIN_DATABASE_URL`` in the environment (for the
+    database main), ``MAIN_DATABASE_URL`` in the file ``.env``, ``fallback``, the development
+    database.
+
+    :raises ValueError: when the one that counts is not a URL.
+    """
+    variable = f"{name.upper()}_DATABASE_URL"
+    sources = {
+        "The given URL": given,
+        variable: environment_variable(variable),
+        "sqlalchemy.url": fallback,
+    }
+    for source, text in sources.items():
+        if text is not None:
+            return parse_url(text, source, DEVELOPMENT_URLS[name])
+    return DEVELOPMENT_URLS[name]
 {% endif %}
 
 
-def environment_url({{ layout.parameter }}) -> str | None:
-    """Return {{ "the variable of a database, from" if layout.many else "``DATABASE_URL`` of" }} the environment, or else of the file ``.env``, if it is set."""
-    if {{ layout.variable }} in os.environ:
-        return os.environ[{{ layout.variable }}]
+def environment_variable(name: str) -> str | None:
+    """Return a variable of the environment, or else of the file ``.env``, if it is set."""
+    if name in os.environ:
+        return os.environ[name]
     if not (ROOT / ".env").exists():
         return None
     from dotenv import dotenv_values  # Only where there is a file, as it takes its time.
 
-    return dotenv_values(ROOT / ".env", interpolate=False).get({{ layout.variable }})
+    return dotenv_values(ROOT / ".env", interpolate=False).get(name)
 
 
-def database_url({{ layout.parameter }}) -> URL:
-    """Return the URL of {{ "a" if layout.many else "the application's" }} database: the one that is set, or the development one.
-
-    :raises ValueError: when {{ "its variable" if layout.many else "``DATABASE_URL``" }} is set and is not a URL.
-    """
-    text = environment_url({{ layout.argument }})
-    return {{ layout.development_url }} if text is None else parse_url(text, source={{ layout.variable }})
-
-
-def parse_url(text: str, source: str) -> URL:
+def parse_url(text: str, source: str, example: URL) -> URL:
     """Return a database URL with the project's driver and an absolute SQLite file.
 
     https://docs.sqlalchemy.org/en/21/core/engines.html#database-urls
@@ -69,6 +106,7 @@ def parse_url(text: str, source: str) -> URL:
     :param text: the URL; in a password, ``%``, ``@``, ``:`` and ``/`` are written ``%25``,
         ``%40``, ``%3A`` and ``%2F``.
     :param source: where it comes from, for the message.
+    :param example: what it should look like, for the message.
     :raises ValueError: when it is not a URL; the message does not repeat it.
     """
     try:
@@ -80,7 +118,6 @@ def parse_url(text: str, source: str) -> URL:
         well_formed = False
     if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        example = {{ layout.any_development_url }}
         raise ValueError(f"{source} {problem}: it should look like {example}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     file = url.database if url.get_backend_name() == "sqlite" else None

@@ -1,8 +1,13 @@
+{% set facts = cookiecutter._database_facts[cookiecutter.database] %}
 """What all models share: names of constraints and types of columns."""
 
 import enum
 from datetime import UTC, datetime
-from typing import Any{{ ", ClassVar" if cookiecutter.databases == "one" }}
+{% if cookiecutter.databases == "one" %}
+from typing import Any, ClassVar
+{% else %}
+from typing import Any
+{% endif %}
 
 from sqlalchemy import (
     BigInteger,
@@ -11,13 +16,19 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
+{% if facts.embedded %}
     Integer,
+{% endif %}
 {% if cookiecutter.databases == "one" %}
     MetaData,
 {% endif %}
+{% if facts.embedded or facts.indexes_limited_text_only %}
     String,
+{% endif %}
     Table,
+{% if facts.embedded or not facts.indexes_limited_text_only %}
     Text,
+{% endif %}
     TypeDecorator,
 )
 {% if cookiecutter.databases == "one" %}
@@ -35,7 +46,7 @@ def given_constraint_name(constraint: Constraint, table: Table) -> str:
     condition = constraint.sqltext if isinstance(constraint, CheckConstraint) else ""
     raise ValueError(
         f"A CHECK constraint of table {table.name!r} has no name: "
-        f'write CheckConstraint("{condition}", name="what_it_promises").'
+        f'write CheckConstraint("{condition}", name="what_it_requires").'
     )
 
 
@@ -75,10 +86,19 @@ NAMING_CONVENTION: dict[str, Any] = {
 }
 
 COLUMN_TYPES = {
+{% if facts.embedded %}
     # SQLite numbers rows by itself only in a column of type INTEGER, which has 64 bits.
     int: BigInteger().with_variant(Integer(), "sqlite"),
     # MySQL and MariaDB cannot index text of unlimited length.
     str: Text().with_variant(String(255), "mysql"),
+{% elif facts.indexes_limited_text_only %}
+    int: BigInteger(),
+    # Text of unlimited length cannot be indexed.
+    str: String(255),
+{% else %}
+    int: BigInteger(),
+    str: Text(),
+{% endif %}
     datetime: UTCDateTime(),
     # The values of an enum are stored, not the names that Python code uses for them.
     enum.Enum: Enum(enum.Enum, values_callable=lambda members: [m.value for m in members]),

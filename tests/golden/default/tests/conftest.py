@@ -1,58 +1,28 @@
-"""Fixtures: databases at the head revision, and sessions whose tests leave no trace."""
+"""What the tests know of this project. Their fixtures are in migrations/guard/proof.
 
-from collections.abc import Iterator
-from pathlib import Path
+`session` is for most tests: what it writes is rolled back. `own_engine` has a database of its own,
+and `config` is Alembic's configuration with an empty one.
+"""
 
 import pytest
-from alembic.config import Config
-from sqlalchemy import URL, Engine
-from sqlalchemy.orm import Session
 
+from my_shop import models
 from my_shop.database import make_engine
+from my_shop.settings import ROOT, database_url
 
-from tests.commands import alembic_config, migrated_database
-from tests.scratch import scratch_database
+from migrations import guard
 
-
-@pytest.fixture
-def config(tmp_path: Path) -> Iterator[Config]:
-    """Alembic's configuration with an empty database, for a test of a revision."""
-    with scratch_database(tmp_path) as url:
-        yield alembic_config(url)
+pytest_plugins = [
+    "migrations.guard.proof.tests",
+    "migrations.guard.proof.sync_fixtures",
+]
 
 
 @pytest.fixture(scope="session")
-def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """An engine for a database at the head revision, for all tests of the run."""
-    with migrated_database(tmp_path_factory.mktemp("database")) as url:
-        engine = make_engine(url)
-        yield engine
-        engine.dispose()
-
-
-@pytest.fixture
-def session(engine: Engine) -> Iterator[Session]:
-    """A session for one test; all that it writes, even with commit(), is rolled back.
-
-    https://docs.sqlalchemy.org/en/21/orm/session_transaction.html#joining-a-session-into-an-external-transaction-such-as-for-test-suites
-    """
-    with engine.connect() as connection, connection.begin() as transaction:
-        with Session(connection, join_transaction_mode="create_savepoint") as session:
-            yield session
-        transaction.rollback()
-
-
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[URL]:
-    """A database at the head revision to which nobody connects, to be copied."""
-    with migrated_database(tmp_path_factory.mktemp("template")) as url:
-        yield url
-
-
-@pytest.fixture
-def own_engine(template: URL, tmp_path: Path) -> Iterator[Engine]:
-    """An engine for a database of its own, for a test whose commits others have to see."""
-    with migrated_database(tmp_path, template) as url:
-        engine = make_engine(url)
-        yield engine
-        engine.dispose()
+def application() -> guard.Application:
+    return guard.Application(
+        ini=ROOT / "alembic.ini",
+        models=models,
+        database_url=database_url,
+        make_engine=make_engine,
+    )

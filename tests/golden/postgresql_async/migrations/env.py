@@ -1,4 +1,4 @@
-"""Joins models, database and the rules of this folder for Alembic.
+"""The Alembic environment script: which database is migrated, and which models it should match.
 
 https://alembic.sqlalchemy.org/en/latest/tutorial.html#the-migration-environment
 """
@@ -7,51 +7,49 @@ from logging.config import fileConfig
 
 from alembic import context
 
-from my_shop.models import Base
+from migrations import guard
 
-from migrations import connection, errors, lock, review
+with guard.explained():  # An error in a model is one sentence, too.
+    from my_shop.models import Base
+    from my_shop.settings import database_url
 
-config = context.config
-target_metadata = Base.metadata
+    config = context.config
+    target_metadata = Base.metadata
 
 
 def run_migrations_offline() -> None:  # alembic upgrade head --sql
-    url = connection.database_url(config)
+    url = guard.choose_url(database_url)
     context.configure(
         url=url,
         target_metadata=target_metadata,
         literal_binds=True,
         dialect_opts={"paramstyle": "named"},
-        **connection.options(url),
+        **guard.options(url, target_metadata),
     )
     configure_logging()
-    for statement in connection.script_settings(url):
-        context.execute(statement)
-    with context.begin_transaction():
+    with guard.serialized(), context.begin_transaction():
         context.run_migrations()
 
 
 def run_migrations_online() -> None:
-    with connection.connect(config) as connected:
+    with guard.connect(database_url) as connection:
         context.configure(
-            connection=connected,
+            connection=connection,
             target_metadata=target_metadata,
-            **connection.options(connected.engine.url),
-            **review.options(target_metadata),
+            **guard.options(connection, target_metadata),
         )
         configure_logging()
-        with lock.one_at_a_time(context.get_context()), context.begin_transaction():
+        with guard.serialized(), context.begin_transaction():
             context.run_migrations()
 
 
 def configure_logging() -> None:
-    # A program that calls Alembic keeps its own logging. Only now, because configure()
-    # logs what nobody needs to read.
+    # A program that calls Alembic keeps its own logging.
     if config.cmd_opts is not None and config.config_file_name is not None:
         fileConfig(config.config_file_name, disable_existing_loggers=False)
 
 
-with errors.explained(config):
+with guard.explained():
     if context.is_offline_mode():
         run_migrations_offline()
     else:

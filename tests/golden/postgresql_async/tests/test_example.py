@@ -1,4 +1,4 @@
-"""The example models keep what they promise. Delete this file together with them."""
+"""The example models work as they should. Delete this file together with them."""
 
 from datetime import UTC, datetime
 from decimal import Decimal

@@ -17,27 +17,37 @@ DEVELOPMENT_URL = URL.create(
 )
 
 
-def environment_url() -> str | None:
-    """Return ``DATABASE_URL`` of the environment, or else of the file ``.env``, if it is set."""
-    if "DATABASE_URL" in os.environ:
-        return os.environ["DATABASE_URL"]
+def database_url(given: str | None = None, fallback: str | None = None) -> URL:
+    """Return the URL of the database.
+
+    The first that is set counts: ``given``, ``DATABASE_URL`` in the environment, ``DATABASE_URL``
+    in the file ``.env``, ``fallback``, the development database.
+
+    :raises ValueError: when the one that counts is not a URL.
+    """
+    sources = {
+        "The given URL": given,
+        "DATABASE_URL": environment_variable("DATABASE_URL"),
+        "sqlalchemy.url": fallback,
+    }
+    for source, text in sources.items():
+        if text is not None:
+            return parse_url(text, source, DEVELOPMENT_URL)
+    return DEVELOPMENT_URL
+
+
+def environment_variable(name: str) -> str | None:
+    """Return a variable of the environment, or else of the file ``.env``, if it is set."""
+    if name in os.environ:
+        return os.environ[name]
     if not (ROOT / ".env").exists():
         return None
     from dotenv import dotenv_values  # Only where there is a file, as it takes its time.
 
-    return dotenv_values(ROOT / ".env", interpolate=False).get("DATABASE_URL")
+    return dotenv_values(ROOT / ".env", interpolate=False).get(name)
 
 
-def database_url() -> URL:
-    """Return the URL of the application's database: the one that is set, or the development one.
-
-    :raises ValueError: when ``DATABASE_URL`` is set and is not a URL.
-    """
-    text = environment_url()
-    return DEVELOPMENT_URL if text is None else parse_url(text, source="DATABASE_URL")
-
-
-def parse_url(text: str, source: str) -> URL:
+def parse_url(text: str, source: str, example: URL) -> URL:
     """Return a database URL with the project's driver and an absolute SQLite file.
 
     https://docs.sqlalchemy.org/en/21/core/engines.html#database-urls
@@ -45,6 +55,7 @@ def parse_url(text: str, source: str) -> URL:
     :param text: the URL; in a password, ``%``, ``@``, ``:`` and ``/`` are written ``%25``,
         ``%40``, ``%3A`` and ``%2F``.
     :param source: where it comes from, for the message.
+    :param example: what it should look like, for the message.
     :raises ValueError: when it is not a URL; the message does not repeat it.
     """
     try:
@@ -56,7 +67,6 @@ def parse_url(text: str, source: str) -> URL:
         well_formed = False
     if not well_formed:
         problem = "is not a URL" if text else "is empty"
-        example = DEVELOPMENT_URL
         raise ValueError(f"{source} {problem}: it should look like {example}")
     url = url.set(drivername=DRIVERS.get(url.drivername, url.drivername))
     file = url.database if url.get_backend_name() == "sqlite" else None

@@ -15,8 +15,8 @@ down_revision: str | Sequence[str] | None = None
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-number = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
-string = sa.Text().with_variant(sa.String(255), "mysql")
+number = sa.BigInteger()
+string = sa.Text()
 moment = sa.DateTime(timezone=True)
 order_status = sa.Enum("pending", "paid", "shipped", name="orderstatus")
 

@@ -11,10 +11,7 @@ from my_shop.settings import database_url
 
 def make_engine(url: URL) -> AsyncEngine:
     """Return an engine for a database. It connects when it is first used."""
-    return create_async_engine(
-        url,
-        pool_pre_ping=True,
-    )
+    return create_async_engine(url, pool_pre_ping=True)
 
 
 engine = make_engine(database_url())

@@ -11,9 +11,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Enum,
-    Integer,
     MetaData,
-    String,
     Table,
     Text,
     TypeDecorator,
@@ -71,10 +69,8 @@ NAMING_CONVENTION: dict[str, Any] = {
 }
 
 COLUMN_TYPES = {
-    # SQLite numbers rows by itself only in a column of type INTEGER, which has 64 bits.
-    int: BigInteger().with_variant(Integer(), "sqlite"),
-    # MySQL and MariaDB cannot index text of unlimited length.
-    str: Text().with_variant(String(255), "mysql"),
+    int: BigInteger(),
+    str: Text(),
     datetime: UTCDateTime(),
     # The values of an enum are stored, not the names that Python code uses for them.
     enum.Enum: Enum(enum.Enum, values_callable=lambda members: [m.value for m in members]),

@@ -1,0 +1,72 @@
+"""The commands of ``python -m migrations.guard``. They run env.py, as those of Alembic do."""
+
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from os import environ
+from pathlib import Path
+
+from alembic.config import Config
+from alembic.util import CommandError
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit status.
+
+    :param arguments: what follows ``python -m migrations.guard``.
+    """
+    options = parser().parse_args(arguments)
+    command: Callable[[list[Config], Namespace], int] = options.command
+    try:
+        return command(configurations(options), options)
+    except CommandError as error:
+        print(f"FAILED: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> ArgumentParser:
+    """Return the command line, with the options that ``alembic`` has too."""
+    made = ArgumentParser(prog=f"python -m {__package__}")
+    made.add_argument("-c", "--config", default=environ.get("ALEMBIC_CONFIG", "alembic.ini"))
+    made.add_argument("-n", "--name", help="section of the ini: the database, of several")
+    made.add_argument("-x", action="append", help="a setting for this call: -x name=value")
+    made.add_argument("--raiseerr", action="store_true", help="show the traceback of an error")
+    commands = made.add_subparsers(required=True)
+    lint_parser = commands.add_parser("lint", help="check the SQL of new revisions")
+    lint_parser.add_argument("branch", nargs="?", default="main")
+    lint_parser.set_defaults(command=lint)
+    return made
+
+
+def lint(configs: list[Config], options: Namespace) -> int:
+    """Check the SQL of the revisions that a branch does not have."""
+    from .history.lint import lint
+
+    return max(lint(config, options.branch) for config in configs)
+
+
+def configurations(options: Namespace) -> list[Config]:
+    """Return a configuration for each history: the one that is named, or all.
+
+    :raises CommandError: when there is no such ini, or no such section in it.
+    """
+    ini = Path(options.config)
+    if not ini.is_file():
+        raise CommandError(f"There is no {ini} here: name it with -c PATH.")
+    config = Config(ini)
+    names = [options.name] if options.name else histories(config)
+    for name in names:
+        if not config.file_config.has_section(name):
+            raise CommandError(f"There is no section [{name}] in {ini}. See: {', '.join(names)}")
+    return [Config(ini, ini_section=name, cmd_opts=options) for name in names]
+
+
+def histories(config: Config) -> list[str]:
+    """Return the sections of the databases that have a history each, or Alembic's own section."""
+    ini = config.file_config
+    several = [
+        name
+        for name in ini.sections()
+        if name != "alembic" and ini.has_option(name, "version_locations")
+    ]
+    return several or ["alembic"]

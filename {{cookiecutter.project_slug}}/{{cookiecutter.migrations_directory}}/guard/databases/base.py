@@ -1,0 +1,167 @@
+"""The questions that the guard asks about a database, and the cautious answers."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import Enum, auto
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, pool
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+# Takes the lock and returns True, or returns False at once when somebody else has it.
+Take = Callable[[], bool]
+
+
+class Problem(Enum):
+    """What a database error means, whatever language the server says it in."""
+
+    UNREACHABLE = auto()
+    STARTING = auto()
+    LOGIN_REJECTED = auto()
+    NO_SUCH_DATABASE = auto()
+    CONNECTION_LOST = auto()
+    ALREADY_EXISTS = auto()
+    TABLE_LOCKED = auto()
+    FILE_LOCKED = auto()
+    CANNOT_OPEN = auto()
+    READ_ONLY = auto()
+    NO_SPACE = auto()
+
+
+class Database:
+    """A kind of database of which nothing is known. Each module here derives from this class.
+
+    :param dialect: the name of the dialect.
+    """
+
+    # The driver for migrations, which need no event loop, as `dialect+driver`.
+    synchronous_driver: str | None = None
+    default_port: int | None = None
+
+    # For `context.configure()`.
+    transactional_ddl: bool | None = None
+    render_as_batch = False
+
+    # What to add to the message about a revision that failed, where DDL stays.
+    cannot_roll_back = ""
+
+    def __init__(self, dialect: str) -> None:
+        self.dialect = dialect
+
+    # Running
+
+    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
+        """Return an engine for one migration.
+
+        :param lock_timeout: how long a statement waits for a locked table, in seconds.
+        """
+        return create_engine(url, poolclass=pool.NullPool)
+
+    def script_settings(self, lock_timeout: float) -> list[str]:
+        """Return the statements with which the output of ``upgrade --sql`` begins."""
+        return []
+
+    def passed(self, connection: Connection) -> AbstractContextManager[None]:
+        """Migrate on a connection that a program passes; leave it as it was."""
+        return nullcontext()
+
+    @contextmanager
+    def lock_holder(
+        self, connection: Connection, passed: bool
+    ) -> Iterator[tuple[Take, Connection]]:
+        """Prepare the lock that lets one migration run at a time; release it at the end.
+
+        :param connection: the one that migrates.
+        :param passed: whether a program passed it.
+        :return: a function that takes the lock, and a connection to ask what is committed.
+        :raises CommandError: where there is no lock that all migrations would see.
+        """
+        raise CommandError(
+            f"Migrations on {self.dialect} cannot be serialized: no lock is known for "
+            "it. Make sure that only one runs, then add: -x lock=off"
+        )
+        yield
+
+    def after_revision(self, connection: Connection) -> None:
+        """Check what a revision has done, before it is committed.
+
+        :raises CommandError: when it must not be committed.
+        """
+
+    def two_phase_commit(self, connection: Connection) -> bool:
+        """Return whether several databases can be committed in two phases."""
+        return False
+
+    # The program that checks SQL for what blocks other sessions, if there is one.
+    sql_linter = ""
+
+    # Errors
+
+    def how_to_create(self, name: str) -> str:
+        """Return the command that creates a database."""
+        return f"CREATE DATABASE {name}"
+
+    def problem(self, error: DBAPIError) -> Problem | None:
+        """Return what an error means, by its code, or None when the guard has no advice."""
+        return None
+
+    def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
+        """Return why a connection could not be made."""
+        return self.problem(error)
+
+    def blockers(self, error: DBAPIError, witness: Connection) -> Sequence[str]:
+        """Return which sessions hold the table that a statement timed out waiting for."""
+        return ()
+
+    # What operations do, for the rules. The cautious answer is that they block everybody.
+
+    # What a session cannot do meanwhile, in words; empty when it can do everything.
+    rewriting_blocks = "reads and writes"
+    building_an_index_blocks = "reads and writes"
+    adding_a_unique_constraint_blocks = "reads and writes"
+    adding_a_foreign_key_blocks = "reads and writes"
+    adding_a_check_blocks = "reads and writes"
+    setting_not_null_blocks = "reads and writes"
+
+    # Whether a NOT NULL column without default is filled with '' or 0 instead of failing on rows.
+    fills_not_null_columns = False
+    # Whether values that do not fit a new type are an error.
+    conversion_can_fail = True
+    # Whether ALTER forgets what is not repeated: type, nullability, default, comment.
+    alter_repeats_the_definition = False
+    # Whether an index cannot be dropped while a foreign key needs it.
+    foreign_keys_need_an_index = False
+    # Ways around what blocks, as keyword arguments of op.create_index and constraints.
+    concurrent_index_option = ""
+    not_valid_option = ""
+    # Statements before and after a new foreign key, so that existing rows are not checked.
+    unchecked_foreign_key: tuple[str, ...] = ()
+    # Tools that change a large table without blocking it.
+    online_schema_change = ""
+
+    def keeps_storage(self, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
+        """Return whether a column changes its type without the table being rewritten."""
+        return False
+
+    # Comparing the database with the models, for autogenerate
+
+    # Whether an enum is a type of its own, which CREATE TYPE makes.
+    native_enums = False
+    # The keyword argument of op.alter_column for the expression that converts old values.
+    using_option = ""
+
+    def is_same_type(
+        self, in_database: TypeEngine[Any], in_model: TypeEngine[Any], dialect: Dialect
+    ) -> bool | None:
+        """Return whether two types are one in this database, or None to let Alembic compare."""
+        return None
+
+    def unescaped(self, literal: str) -> str:
+        """Return the value of a text literal in SQL, given without its outer quotes."""
+        return literal.replace("''", "'")
+
+    def equal_defaults(self, connection: Connection, one: str, other: str) -> bool:
+        """Ask the server whether two defaults, as SQL, are the same value."""
+        return False

@@ -1,0 +1,150 @@
+"""MySQL and MariaDB: GET_LOCK, limits on waiting, and what errors and changes of tables mean."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from alembic.util import CommandError
+from sqlalchemy import URL, Connection, Dialect, Engine, Enum, String, create_engine, pool, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.types import TypeEngine
+
+from .base import Database, Problem, Take
+
+LOCK = "CONCAT('alembic ', COALESCE(LEFT(DATABASE(), 56), ''))"
+
+# https://mariadb.com/docs/server/reference/error-codes/mariadb-error-code-reference
+PROBLEMS = {
+    2002: Problem.UNREACHABLE,
+    2003: Problem.UNREACHABLE,
+    2005: Problem.UNREACHABLE,
+    1044: Problem.LOGIN_REJECTED,
+    1045: Problem.LOGIN_REJECTED,
+    1698: Problem.LOGIN_REJECTED,
+    1049: Problem.NO_SUCH_DATABASE,
+    2006: Problem.CONNECTION_LOST,
+    2013: Problem.CONNECTION_LOST,
+    1927: Problem.CONNECTION_LOST,
+    1050: Problem.ALREADY_EXISTS,
+    1060: Problem.ALREADY_EXISTS,
+    1061: Problem.ALREADY_EXISTS,
+    1205: Problem.TABLE_LOCKED,
+    1290: Problem.READ_ONLY,
+    1836: Problem.READ_ONLY,
+    1021: Problem.NO_SPACE,
+    1114: Problem.NO_SPACE,
+}
+
+# The sessions in this database that have a transaction open.
+BLOCKERS = """
+SELECT CONCAT('connection ', p.id, ' (', p.command, ', transaction started ', t.trx_started, ')')
+FROM information_schema.innodb_trx t
+JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
+WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()
+"""
+
+
+class MySQL(Database):
+    synchronous_driver = "mysql+pymysql"
+    default_port = 3306
+    cannot_roll_back = "cannot roll back CREATE, ALTER and DROP"
+
+    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
+        if url.get_driver_name() != "pymysql":
+            return super().create_engine(url, lock_timeout)
+        limit = max(1, round(lock_timeout))
+        limits = f"lock_wait_timeout = {limit}, innodb_lock_wait_timeout = {limit}"
+        arguments = {
+            "init_command": f"SET {limits}, time_zone = '+00:00'",
+            # PyMySQL encodes in Latin-1 what the server expects in UTF-8.
+            "password": (url.password or "").encode().decode("latin-1"),
+        }
+        return create_engine(url, poolclass=pool.NullPool, connect_args=arguments)
+
+    @contextmanager
+    def lock_holder(
+        self, connection: Connection, passed: bool
+    ) -> Iterator[tuple[Take, Connection]]:
+        """Let the session that migrates hold the lock, as MySQL has only locks of sessions.
+
+        It outlives transactions, and this session is never idle for so long that the server
+        ends it. https://mariadb.com/kb/en/get_lock/
+        """
+        try:
+            yield lambda: take_lock(connection), connection
+        finally:
+            with suppress(DBAPIError):  # A session that is lost has lost its lock.
+                connection.rollback()
+                connection.execute(text(f"DO RELEASE_LOCK({LOCK})"))
+                connection.rollback()
+
+    def problem(self, error: DBAPIError) -> Problem | None:
+        code = error.orig.args[0] if error.orig is not None and error.orig.args else None
+        return PROBLEMS.get(code) if isinstance(code, int) else None
+
+    def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
+        # PyMySQL has no number for a server that closes the connection during the greeting.
+        problem = self.problem(error) or Problem.UNREACHABLE
+        return Problem.UNREACHABLE if problem is Problem.CONNECTION_LOST else problem
+
+    def blockers(self, error: DBAPIError, witness: Connection) -> Sequence[str]:
+        try:
+            return witness.scalars(text(BLOCKERS)).all()
+        except DBAPIError:
+            return ()  # The account may not look at other sessions.
+
+    # https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-online-ddl
+    rewriting_blocks = "writes"
+    building_an_index_blocks = ""
+    adding_a_unique_constraint_blocks = ""
+    adding_a_foreign_key_blocks = "writes"
+    adding_a_check_blocks = "writes"
+    setting_not_null_blocks = ""
+    fills_not_null_columns = True
+    alter_repeats_the_definition = True
+    foreign_keys_need_an_index = True
+    unchecked_foreign_key = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
+    online_schema_change = "gh-ost or pt-online-schema-change"
+
+    def keeps_storage(self, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
+        if isinstance(old, Enum) and isinstance(new, Enum):
+            return bool(new.enums[: len(old.enums)] == old.enums)
+        if isinstance(old, Enum) or isinstance(new, Enum):
+            return False
+        if isinstance(old, String) and isinstance(new, String):
+            # Up to 63 characters of 4 bytes, the length is stored in one byte.
+            before, after = old.length or 0, new.length or 0
+            return 0 < before <= after and not before < 64 <= after
+        return False
+
+    def is_same_type(
+        self, in_database: TypeEngine[Any], in_model: TypeEngine[Any], dialect: Dialect
+    ) -> bool | None:
+        """Take FLOAT(53) for unchanged, which MySQL calls DOUBLE."""
+        precision = re.fullmatch(r"FLOAT\((\d+)\)", in_model.compile(dialect=dialect))
+        if precision and int(precision[1]) > 24:
+            return "DOUBLE" in in_database.compile(dialect=dialect)
+        return None
+
+    def unescaped(self, literal: str) -> str:
+        return re.sub(r"\\(.)", r"\1", super().unescaped(literal), flags=re.DOTALL)
+
+
+def take_lock(holder: Connection) -> bool:
+    """Take the lock of the session.
+
+    :raises CommandError: on a node of a Galera cluster, as other nodes do not see the lock.
+    """
+    status = holder.execute(text("SHOW STATUS LIKE 'wsrep_cluster_size'")).first()
+    if status is not None and int(status[1]) > 0:
+        raise CommandError(
+            "This server belongs to a Galera cluster, where no lock keeps two migrations apart. "
+            "Make sure that only one runs, then add: -x lock=off"
+        )
+    taken = holder.scalar(text(f"SELECT GET_LOCK({LOCK}, 0)"))
+    holder.rollback()  # Alembic begins its own transactions.
+    return bool(taken == 1)
+
+
+DATABASE = MySQL

@@ -1,0 +1,138 @@
+"""Where the revision files are, and what is wrong with one that Alembic cannot read.
+
+Every room may ask here.
+"""
+
+import ast
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from alembic import util
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+
+
+@dataclass(frozen=True)
+class RevisionFile:
+    """What a file says of itself, without running it."""
+
+    path: Path
+    revision: str
+    parents: tuple[str, ...]
+
+
+def version_folders(script: ScriptDirectory) -> list[Path]:
+    """Return the folders of the revision files, also of an installed package (``package:main``)."""
+    places = script.version_locations or [str(Path(script.dir, "versions"))]
+    return [Path(util.coerce_resource_to_filename(str(place))) for place in places]
+
+
+def paths(script: ScriptDirectory) -> list[Path]:
+    """Return the paths of all Python files in these folders."""
+    return [
+        path
+        for folder in version_folders(script)
+        for path in sorted(folder.glob("**/*.py" if script.recursive_version_locations else "*.py"))
+        if path.name != "__init__.py" and not path.name.startswith(".#")
+    ]
+
+
+def read(script: ScriptDirectory) -> Iterator[RevisionFile]:
+    """Read what the revision files say of themselves; one that is not Python is left out."""
+    for path in paths(script):
+        try:
+            found = constants(ast.parse(path.read_bytes()))
+        except SyntaxError:
+            continue
+        parents = found.get("down_revision") or ()
+        if isinstance(revision := found.get("revision"), str):
+            yield RevisionFile(path, revision, (parents,) if isinstance(parents, str) else parents)  # type: ignore[arg-type]
+
+
+def constants(module: ast.Module) -> dict[str, object]:
+    """Return the names to which a module assigns a constant, or a tuple of constants."""
+    found: dict[str, object] = {}
+    for line in module.body:
+        if isinstance(line, ast.Assign | ast.AnnAssign) and line.value is not None:
+            for target in line.targets if isinstance(line, ast.Assign) else [line.target]:
+                try:
+                    found[ast.unparse(target)] = ast.literal_eval(line.value)
+                except ValueError:
+                    continue
+    return found
+
+
+def files_of(script: ScriptDirectory, revisions: Iterable[str]) -> str:
+    """Return the names of the files of some revisions, for a message."""
+    wanted = set(revisions)
+    return " and ".join(file.path.name for file in read(script) if file.revision in wanted)
+
+
+def refuse_missing_folders(script: ScriptDirectory) -> None:
+    """Alembic takes a folder that is missing for one without revisions.
+
+    :raises CommandError: when a folder of revisions is missing.
+    """
+    for folder in version_folders(script):
+        if not folder.is_dir():
+            raise CommandError(f"The folder {folder} is missing. Restore it from git.")
+
+
+def refuse_copies(script: ScriptDirectory) -> None:
+    """Alembic only warns of a revision that is in two files, and takes one of them.
+
+    :raises CommandError: when two files have the same revision.
+    """
+    known = sum(1 for _ in script.walk_revisions())
+    if len(paths(script)) > known and (sentence := copies(script)):
+        raise CommandError(sentence)
+
+
+def copies(script: ScriptDirectory) -> str:
+    """Return a sentence about a revision that is in two files, or nothing."""
+    seen: dict[str, Path] = {}
+    for file in read(script):
+        if first := seen.get(file.revision):
+            return (
+                f"Revision {file.revision} is in two files: {first.name} and {file.path.name}. "
+                "Delete the copy, or give it an id of its own."
+            )
+        seen[file.revision] = file.path
+    return ""
+
+
+def missing_parent(script: ScriptDirectory) -> str:
+    """Return a sentence about a revision whose parent has no file, or nothing."""
+    files = list(read(script))
+    known = {file.revision for file in files}
+    for file in files:
+        for parent in file.parents:
+            if parent not in known:
+                return (
+                    f"Revision {parent}, the parent of {file.revision} ({file.path.name}), has no "
+                    f"file in {file.path.parent}. Restore it from git, or correct down_revision."
+                )
+    return ""
+
+
+def check_configuration(config: Config) -> None:
+    """Refuse an alembic.ini that an older version of the template has made.
+
+    :raises CommandError: with what to change in it.
+    """
+    location = config.get_main_option("script_location") or ""
+    if config.config_file_name is not None and location.endswith(":"):
+        folder = location.rstrip(":").replace(".", "/")
+        raise CommandError(
+            "alembic.ini is of an older project. Change its script_location = "
+            f"{location} to: script_location = %(here)s/{folder}"
+        )
+    hooks = config.get_section("post_write_hooks", {})
+    for name in hooks:
+        if name.endswith(".type") and hooks[name] == "post_write":
+            raise CommandError(
+                "alembic.ini is of an older project. Replace its section [post_write_hooks] by "
+                "the one in migrations/guard/README.md, Older projects."
+            )

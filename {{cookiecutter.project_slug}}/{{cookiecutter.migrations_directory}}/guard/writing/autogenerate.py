@@ -1,0 +1,151 @@
+"""What ``context.configure()`` gets for autogenerate. Importing this module registers it.
+
+``alembic upgrade`` and ``current`` do not import it.
+
+https://alembic.sqlalchemy.org/en/latest/autogenerate.html
+"""
+
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+from alembic import context as alembic_context
+from alembic.config import Config
+from alembic.operations.ops import MigrationScript
+from alembic.runtime.migration import MigrationContext
+from alembic.runtime.plugins import Plugin
+from alembic.util import CommandError, DispatchPriority
+from sqlalchemy import Column, Dialect, MetaData
+from sqlalchemy.orm import DeclarativeBase
+from sqlalchemy.types import TypeEngine
+
+from .. import databases
+from ..messages import command_line
+from ..settings import read
+from .defaults import compare_default
+from .ownership import database_names, include_name, include_object, is_enum_of_ours
+from .rendering import render_item
+from .review import Revision, add_remarks, put_in_order, rewrite
+
+__all__ = [
+    "PLUGIN",
+    "compare_type",
+    "include_name",
+    "include_object",
+    "prepare",
+    "process_revision_directives",
+    "render_item",
+]
+
+# The package of the guard, whatever it is called here.
+PLUGIN = f"{(__package__ or '').rpartition('.')[0]}.comparison"
+
+with suppress(ValueError):  # It is registered already, by an earlier import of this module.
+    Plugin(PLUGIN).add_autogenerate_comparator(
+        compare_default, "column", "server_default", priority=DispatchPriority.FIRST
+    )
+
+
+def prepare(dialect: Dialect) -> None:
+    """Load what only some databases need; call it before Alembic begins to compare.
+
+    :param dialect: that of the connection.
+    """
+    if databases.of(dialect.name).native_enums and find_spec("alembic_postgresql_enum"):
+        # It creates, alters and drops enum types, which Alembic itself overlooks.
+        # https://github.com/Pogchamp-company/alembic-postgresql-enum
+        enums = import_module("alembic_postgresql_enum")
+        enums.set_configuration(enums.Config(add_type_ignore=True, include_name=is_enum_of_ours))
+
+
+def compare_type(
+    context: MigrationContext,
+    database_column: Column[Any],
+    model_column: Column[Any],
+    database_type: TypeEngine[Any],
+    model_type: TypeEngine[Any],
+) -> bool | None:
+    """Return whether a column has another type than its model, or None to let Alembic compare.
+
+    https://alembic.sqlalchemy.org/en/latest/autogenerate.html#comparing-types
+    """
+    database = databases.of(context.dialect.name)
+    same = database.is_same_type(database_type, model_type, context.dialect)
+    return None if same is None else not same
+
+
+def process_revision_directives(
+    context: MigrationContext, revision: Revision, directives: list[MigrationScript]
+) -> None:
+    """Review a revision before it is written, or say what ``alembic check`` has found.
+
+    https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#customizing-revision-generation
+
+    :raises CommandError: when ``alembic check`` finds a difference, and for a second
+        DeclarativeBase.
+    """
+    config = alembic_context.config
+    target = context.opts["target_metadata"]
+    refuse_a_second_base([target] if isinstance(target, MetaData) else list(target), config)
+    # Where databases share a history, one after the other adds its own part.
+    script, databases_in_all = directives[0], max(1, len(database_names(config)))
+    parts = script.upgrade_ops_list
+    is_last = len(parts) >= databases_in_all
+    nothing = is_last and all(part.is_empty() for part in parts)
+    command = command_of(config)
+    if command == "check":
+        if is_last and not nothing:
+            # Alembic has said each difference in a line already.
+            raise CommandError(
+                "The models and the database differ, as listed above. Write a revision: "
+                f'{command_line(config)} revision --autogenerate -m "what changed"'
+            )
+    elif command == "revision" and nothing and config.cmd_opts.autogenerate:  # type: ignore[union-attr]
+        directives.clear()
+        plural = "s" if databases_in_all > 1 else ""
+        config.print_stdout(f"No changes: the models and the database{plural} agree.")
+    else:
+        put_in_order(parts[-1])
+        parts[-1].reverse_into(script.downgrade_ops_list[-1])
+        rewrite(context, revision, directives)
+        add_remarks(parts[-1], context.dialect, read(config).disabled_remarks)
+
+
+def command_of(config: Config) -> str:
+    """Return the name of Alembic's command that a person runs; nothing in a program."""
+    function = next(iter(getattr(config.cmd_opts, "cmd", ())), None)
+    return getattr(function, "__name__", "")
+
+
+def refuse_a_second_base(target: list[MetaData], config: Config) -> None:
+    """The tables of another DeclarativeBase would be ignored without a word.
+
+    :param target: what is compared with the database.
+    :raises CommandError: when a module beside that of the known base has another one.
+    """
+    if config.config_file_name is None and config.config_ini_section != "alembic":
+        return  # Which databases have a history beside this one, only the ini says.
+    bases = DeclarativeBase.__subclasses__()
+    known = [base for base in bases if any(base.metadata is each for each in target)]
+    for first in known:
+        package = first.__module__.rpartition(".")[0]
+        # Each of several databases has a base of its own, in a folder beside this one.
+        others = {f"{package}.{name}" for name in [*database_names(config), *histories(config)]}
+        for base in bases:
+            beside = f"{base.__module__}.".startswith(f"{package}.")
+            if base in known or not beside:
+                continue
+            if base.__module__ in others and base.__name__ == first.__name__:
+                continue
+            raise CommandError(
+                f"{base.__name__} in {base.__module__} is a second DeclarativeBase: its tables "
+                f"would be ignored. Derive its models from {first.__name__} of "
+                f"{first.__module__}."
+            )
+
+
+def histories(config: Config) -> list[str]:
+    """Return the names of the databases that have a history each: sections of alembic.ini."""
+    ini = config.file_config
+    return [name for name in ini.sections() if ini.has_option(name, "version_locations")]

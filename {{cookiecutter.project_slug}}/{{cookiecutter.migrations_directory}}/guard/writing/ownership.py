@@ -1,0 +1,130 @@
+"""Which tables and enum types belong to the migrations, and which to others.
+
+In a database that only migrations have changed, everything is compared (``-x unmanaged=compare``).
+Elsewhere, what neither a model nor a revision knows is ignored, and a line says so.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from alembic import context as alembic_context
+from alembic import op
+from alembic.config import Config
+from sqlalchemy import MetaData
+
+from ..history.recording import Objects, known_objects
+from ..settings import Settings, read
+
+log = logging.getLogger("alembic.autogenerate.compare")
+
+# Where the options of the running command keep what was found out once.
+SETTINGS, KNOWN = "guard.settings", "guard.known_objects"
+
+
+def metadata() -> list[MetaData]:
+    """Return the metadata of the database that is compared."""
+    target = op.get_context().opts["target_metadata"]
+    return [target] if isinstance(target, MetaData) else list(target)
+
+
+def settings() -> Settings:
+    """Return the settings, which are read once for each command."""
+    opts = op.get_context().opts
+    if SETTINGS not in opts:
+        opts[SETTINGS] = read(alembic_context.config)
+    found: Settings = opts[SETTINGS]
+    return found
+
+
+def database_names(config: Config) -> list[str]:
+    """Return the names of the databases that share the history, in their order; none of one."""
+    return list(config.attributes.get("guard.databases") or ())
+
+
+def known() -> Objects:
+    """Return what the revisions create in the database that is compared."""
+    opts = op.get_context().opts
+    names = database_names(alembic_context.config)
+    # As the tokens of script.py.mako are named: main_upgrades.
+    here = str(opts.get("upgrade_token", "")).removesuffix("_upgrades")
+    database = here if here in names else None
+    cached: dict[str | None, Objects] = opts.setdefault(KNOWN, {})
+    if database not in cached:
+        cached[database] = known_objects(
+            alembic_context.script, op.get_context().dialect, database or names or None
+        )
+    return cached[database]
+
+
+def include_name(name: str | None, kind: str, parents: Mapping[str, str | None]) -> bool:
+    """Return whether a schema or a table of the database is looked at.
+
+    Schemas that no model is in belong to others.
+    https://alembic.sqlalchemy.org/en/latest/autogenerate.html#omitting-schema-names-from-the-autogenerate-process
+    """
+    if kind == "schema":
+        schemas = {table.schema for each in metadata() for table in each.tables.values()}
+        return name in schemas | {None}
+    if kind == "table" and name is not None:
+        return not settings().is_external(name, parents.get("schema_name"))
+    return True
+
+
+def include_object(
+    item: Any, name: str | None, kind: str, reflected: bool, compare_to: Any
+) -> bool:
+    """Return whether a table, column or constraint takes part in the comparison.
+
+    A column of a table that has a model is always compared.
+    https://alembic.sqlalchemy.org/en/latest/autogenerate.html#omitting-based-on-object
+    """
+    if kind == "table" and settings().is_external(item.name, item.schema):
+        return False
+    if kind == "table" and not reflected:
+        return not is_view(item)
+    if kind == "table" and compare_to is None:
+        return is_ours((item.schema, item.name))
+    if kind == "check_constraint" and not reflected and compare_to is None:
+        return not comes_with_its_type(item)
+    return True
+
+
+def is_view(table: Any) -> bool:
+    """A model of a view, marked with ``info={"is_view": True}``, is not a table to create."""
+    return bool(table.info.get("is_view"))
+
+
+def comes_with_its_type(constraint: Any) -> bool:
+    """The CHECK of a Boolean or an Enum is made with its column, where the database needs it."""
+    return bool(constraint._type_bound)
+
+
+def is_ours(table: tuple[str | None, str]) -> bool:
+    """Return whether a table without a model is dropped, and not ignored."""
+    if settings().unmanaged or table in known().tables:
+        return True
+    name = ".".join(part for part in table if part)
+    log.info(
+        "Ignoring table %r: not created by any revision. "
+        "List it in external_tables of [guard], or drop it.",
+        name,
+    )
+    return False
+
+
+def is_enum_of_ours(name: str) -> bool:
+    """Return whether an enum type is altered and dropped, and not ignored."""
+    if settings().unmanaged or name in set(enums_of_models()) or name in known().enums:
+        return True
+    log.info("Ignoring enum type %r: not created by any revision, nor used by a model.", name)
+    return False
+
+
+def enums_of_models() -> Iterator[str | None]:
+    """Return the names of the types of all columns, also of the items of an ARRAY."""
+    for each in metadata():
+        for table in each.tables.values():
+            for column in table.columns:
+                type_ = getattr(column.type, "item_type", column.type)
+                yield getattr(type_, "name", None)

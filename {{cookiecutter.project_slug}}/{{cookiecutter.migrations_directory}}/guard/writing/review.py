@@ -1,0 +1,232 @@
+"""Puts the operations of a revision in order, and adds what databases need besides.
+
+https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#customizing-revision-generation
+"""
+
+from collections.abc import Iterable, Sequence
+from graphlib import CycleError, TopologicalSorter
+
+from alembic.autogenerate import Rewriter
+from alembic.operations.ops import (
+    AlterColumnOp,
+    CreateForeignKeyOp,
+    CreateTableOp,
+    DropColumnOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
+    MigrateOperation,
+    ModifyTableOps,
+    OpContainer,
+    UpgradeOps,
+)
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import CheckConstraint, Column, Dialect, MetaData, Table
+
+from .. import databases
+from ..rules import remarks_on, rules_without
+from ..rules.operations import (
+    Key,
+    compiled,
+    full_name,
+    is_another_kind,
+    is_native_enum,
+    needs_conversion,
+    table_of,
+)
+from .rendering import ConvertColumnOp
+
+Revision = str | Iterable[str | None] | Iterable[str]
+TableOp = CreateTableOp | ModifyTableOps | DropTableOp
+
+# Called with the directives of a revision; the functions below are its parts.
+rewrite = Rewriter()
+
+
+def put_in_order(operations: OpContainer) -> None:
+    """Put new tables first and dropped ones last, each by their foreign keys.
+
+    Alembic drops tables in any order, so that the same change gave another file each time.
+    """
+    created = [item for item in operations.ops if isinstance(item, CreateTableOp)]
+    dropped = [item for item in operations.ops if isinstance(item, DropTableOp)]
+    places = {name: (0, place) for place, name in enumerate(parents_first(created))}
+    places |= {name: (2, -place) for place, name in enumerate(parents_first(dropped))}
+
+    def turn(item: TableOp) -> tuple[int, int, str]:
+        name = name_of(item)
+        return *places.get(name, (1, 0)), "" if name in places else name
+
+    # What is not about a table, like creating an enum type, stays where it is.
+    slots = [place for place, item in enumerate(operations.ops) if isinstance(item, TableOp)]
+    tables = [item for item in operations.ops if isinstance(item, TableOp)]
+    for slot, item in zip(slots, sorted(tables, key=turn), strict=True):
+        operations.ops[slot] = item
+        if isinstance(item, ModifyTableOps):
+            foreign_keys_first_and_columns_last(item)
+
+
+def parents_first(tables: Sequence[CreateTableOp | DropTableOp]) -> list[str]:
+    """Return the names of tables so that a foreign key finds the table that it refers to."""
+    references = {}
+    for table in sorted(tables, key=name_of):
+        keys = table.to_table().foreign_key_constraints
+        parents = {key.elements[0].target_fullname.rpartition(".")[0] for key in keys}
+        references[name_of(table)] = sorted(parents - {name_of(table)})
+    try:
+        return [name for name in TopologicalSorter(references).static_order() if name in references]
+    except CycleError:
+        return list(references)
+
+
+def name_of(item: TableOp | AlterColumnOp) -> str:
+    """Return schema and name of a table, as in ``MetaData.tables``."""
+    return full_name((item.schema, item.table_name))
+
+
+def foreign_keys_first_and_columns_last(changes: ModifyTableOps) -> None:
+    """No index is dropped that a foreign key needs: MySQL refuses that."""
+
+    def turn(item: MigrateOperation) -> tuple[int, str]:
+        if isinstance(item, DropConstraintOp) and item.constraint_type == "foreignkey":
+            return 0, str(item.constraint_name)
+        if isinstance(item, CreateForeignKeyOp):
+            return 2, str(item.constraint_name)
+        return (3, item.column_name) if isinstance(item, DropColumnOp) else (1, "")
+
+    changes.ops.sort(key=turn)
+
+
+@rewrite.rewrites(OpContainer)
+def drop_no_index_before_its_table(
+    context: MigrationContext, revision: Revision, operations: OpContainer
+) -> OpContainer:
+    """A table takes its indexes along; MySQL refuses to drop one that a foreign key needs."""
+    dropped = {table_of(item) for item in operations.ops if isinstance(item, DropTableOp)}
+    for item in list(operations.ops):
+        if isinstance(item, ModifyTableOps) and table_of(item) in dropped:
+            item.ops[:] = [part for part in item.ops if not isinstance(part, DropIndexOp)]
+            if item.is_empty():
+                operations.ops.remove(item)
+    return operations
+
+
+@rewrite.rewrites(CreateTableOp)
+def review_new_table(
+    context: MigrationContext, revision: Revision, table: CreateTableOp
+) -> CreateTableOp:
+    """Put the primary key first, and write the CHECK constraints of columns."""
+    # SQLAlchemy puts the columns of a mixin last, and with them often the primary key.
+    table.columns = sorted(
+        table.columns, key=lambda item: not (isinstance(item, Column) and item.primary_key)
+    )
+    # Alembic forgets a CHECK inside a column: Column(..., CheckConstraint(...)).
+    columns = [item for item in table.columns if isinstance(item, Column)]
+    inside = [check for column in columns for check in column.constraints]
+    checks = [
+        CheckConstraint(check.sqltext, name=check.name)
+        for check in inside
+        if isinstance(check, CheckConstraint)
+    ]
+    table.columns = [*table.columns, *checks]
+    return table
+
+
+@rewrite.rewrites(ModifyTableOps)
+def review_changed_table(
+    context: MigrationContext, revision: Revision, changes: ModifyTableOps
+) -> ModifyTableOps:
+    """Order the changes of a table, and keep an index for each foreign key."""
+    if databases.of(context.dialect.name).foreign_keys_need_an_index:
+        table = model_of(context, name_of(changes))
+        if table is not None:
+            keep_an_index_for_each_foreign_key(changes, table)
+    foreign_keys_first_and_columns_last(changes)
+    return changes
+
+
+def model_of(context: MigrationContext, name: str) -> Table | None:
+    """Return the table of the models that has a name."""
+    target = context.opts["target_metadata"]
+    for metadata in [target] if isinstance(target, MetaData) else target:
+        if name in metadata.tables:
+            table: Table = metadata.tables[name]
+            return table
+    return None
+
+
+def keep_an_index_for_each_foreign_key(changes: ModifyTableOps, table: Table) -> None:
+    """Create a foreign key again whose index is dropped, so that it gets one of its own."""
+    kinds = (CreateForeignKeyOp, DropConstraintOp)
+    changed = {item.constraint_name for item in changes.ops if isinstance(item, kinds)}
+    for item in list(changes.ops):
+        if not isinstance(item, DropIndexOp):
+            continue
+        columns = [column.name for column in item.to_index().columns]
+        for key in table.foreign_key_constraints:
+            if key.name not in changed and columns[: len(key.column_keys)] == key.column_keys:
+                changed.add(key.name)
+                changes.ops.append(DropConstraintOp.from_constraint(key))
+                changes.ops.append(CreateForeignKeyOp.from_constraint(key))
+
+
+@rewrite.rewrites(AlterColumnOp)
+def convert_values_and_default(
+    context: MigrationContext, revision: Revision, change: AlterColumnOp
+) -> AlterColumnOp | list[AlterColumnOp]:
+    """Say how values are converted: PostgreSQL converts few types by itself, and no default."""
+    old, new = change.existing_type, change.modify_type
+    option = databases.of(context.dialect.name).using_option
+    if not option or not is_another_kind(old, new):
+        return change
+    before: list[AlterColumnOp] = []
+    if change.existing_server_default:
+        if change.modify_server_default is False:
+            table = model_of(context, name_of(change))
+            column = None if table is None else table.columns.get(change.column_name)
+            change.modify_server_default = change.existing_server_default
+            if column is not None and column.type is new:  # It is not downgrade().
+                change.modify_server_default = column.server_default
+        before.append(
+            AlterColumnOp(
+                change.table_name,
+                change.column_name,
+                schema=change.schema,
+                existing_type=old,
+                modify_server_default=None,
+            )
+        )
+    if needs_conversion(old, new):
+        change = ConvertColumnOp.from_change(change, option, using(change, context.dialect))
+    return [*before, change]
+
+
+def using(change: AlterColumnOp, dialect: Dialect) -> str:
+    """Return the expression that converts the values of a column."""
+    column = dialect.identifier_preparer.quote(change.column_name)
+    # No enum is converted to another one but as text.
+    both_enums = is_native_enum(change.existing_type) and is_native_enum(change.modify_type)
+    through = "::text" if both_enums else ""
+    return f"{column}{through}::{compiled(change.modify_type, dialect)}"
+
+
+def add_remarks(operations: UpgradeOps, dialect: Dialect, disabled: Iterable[str]) -> None:
+    """Put remarks before each operation that can lose data, fail on rows, or block for long.
+
+    :param disabled: names of rules that are switched off.
+    :raises CommandError: when there is no rule of such a name.
+    """
+    rules = rules_without(disabled)
+    created: set[Key | None] = {
+        table_of(item) for item in operations.ops if isinstance(item, CreateTableOp)
+    }
+    for container in [operations, *operations.ops]:
+        if not isinstance(container, OpContainer):
+            continue
+        if isinstance(container, ModifyTableOps) and table_of(container) in created:
+            continue
+        container.ops[:] = [
+            item
+            for operation, remarks in remarks_on(list(container.ops), dialect, rules)
+            for item in (*remarks, operation)
+        ]
