@@ -23,7 +23,7 @@ from processes import Run, run_at_once
 from sqlalchemy import URL, create_engine, inspect, make_url, text
 from sqlalchemy.exc import OperationalError
 
-pytest_plugins = ["environments"]
+pytest_plugins = ["environments", "several_environments"]
 
 # Whole projects, with tests of their own.
 collect_ignore = ["golden"]

@@ -9,6 +9,8 @@ from pathlib import Path
 from alembic.config import Config
 from alembic.util import CommandError
 
+from . import revisions
+
 
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit status.
@@ -63,10 +65,4 @@ def configurations(options: Namespace) -> list[Config]:
 
 def histories(config: Config) -> list[str]:
     """Return the sections of the databases that have a history each, or Alembic's own section."""
-    ini = config.file_config
-    several = [
-        name
-        for name in ini.sections()
-        if name != "alembic" and ini.has_option(name, "version_locations")
-    ]
-    return several or ["alembic"]
+    return revisions.histories(config) or ["alembic"]

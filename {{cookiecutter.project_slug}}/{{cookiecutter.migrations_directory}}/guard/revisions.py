@@ -4,7 +4,7 @@ Every room may ask here.
 """
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,6 +115,37 @@ def missing_parent(script: ScriptDirectory) -> str:
                     f"file in {file.path.parent}. Restore it from git, or correct down_revision."
                 )
     return ""
+
+
+def histories(config: Config) -> list[str]:
+    """Return the names of the databases that have a history each: sections of alembic.ini."""
+    ini = config.file_config
+    inherited = ini.defaults().get("version_locations")
+    return [
+        name
+        for name in ini.sections()
+        if name != "alembic"
+        and ini.get(name, "version_locations", raw=True, fallback=inherited) != inherited
+    ]
+
+
+def refuse_functions_of_no_database(script: ScriptDirectory, names: Collection[str]) -> None:
+    """Refuse ``upgrade_analytic()`` where there is no such database: it would never run.
+
+    :param names: those of the databases that share the history.
+    :raises CommandError: with the file, and the names that there are.
+    """
+    for revision in script.walk_revisions():
+        for name, value in vars(revision.module).items():
+            direction, _, database = name.partition("_")
+            if direction not in ("upgrade", "downgrade") or not database or database in names:
+                continue
+            if getattr(value, "__module__", None) != revision.module.__name__:
+                continue  # A constant, or imported.
+            raise CommandError(
+                f"{Path(revision.path).name}: {name}() never runs, as there is no database "
+                f"{database!r}. Rename it: {', '.join(f'{direction}_{each}' for each in names)}"
+            )
 
 
 def check_configuration(config: Config) -> None:

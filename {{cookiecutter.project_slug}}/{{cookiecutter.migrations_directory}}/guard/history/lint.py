@@ -19,6 +19,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 
 from .. import databases, revisions
+from ..running.command import current
+from ..running.naming import DATABASE
+from ..running.together import EVERY_DATABASE
 
 
 def lint(config: Config, branch: str) -> int:
@@ -30,31 +33,43 @@ def lint(config: Config, branch: str) -> int:
     script = ScriptDirectory.from_config(config)
     (folder, *_) = revisions.version_folders(script)
     start = head_of(branch, folder)
-    linter = databases.of(dialect_of(config, script)).sql_linter
-    if not linter:
-        print("There is no SQL linter for this database: nothing was checked.")
-        return 0
-    config.output_buffer = StringIO()
-    command.upgrade(config, f"{start}:head", sql=True)
-    program = Path(sys.executable).with_name(linter)
-    sql = without_noise(config.output_buffer.getvalue())
-    found = run(str(program), "--stdin-filepath=upgrade.sql", sql=sql)
-    print(found.stdout, end="")
-    return found.returncode
+    status = 0
+    for name, dialect in dialects(config, script).items():
+        linter = databases.of(dialect).sql_linter
+        if not linter:
+            print("There is no SQL linter for this database: nothing was checked.")
+            continue
+        if name is not None:  # Of several databases that share the history.
+            config.attributes[DATABASE] = name
+        config.output_buffer = StringIO()
+        command.upgrade(config, f"{start}:head", sql=True)
+        program = Path(sys.executable).with_name(linter)
+        sql = without_noise(config.output_buffer.getvalue())
+        found = run(str(program), f"--stdin-filepath={name or 'upgrade'}.sql", sql=sql)
+        print(found.stdout, end="")
+        status = max(status, found.returncode)
+    return status
 
 
-def dialect_of(config: Config, script: ScriptDirectory) -> str:
-    """Return the kind of database that env.py is for, without connecting to it."""
-    found: list[str] = []
+def dialects(config: Config, script: ScriptDirectory) -> dict[str | None, str]:
+    """Return the kind of each database that env.py is for, without connecting to it.
+
+    :return: by the name of the database, which is None where there is only one.
+    """
+    found: dict[str | None, str] = {}
 
     def look(heads: object, migration: MigrationContext) -> list[Any]:
-        found.append(migration.dialect.name)
+        found[current().name] = migration.dialect.name
         return []
 
     settings = {"fn": look, "as_sql": True, "output_buffer": StringIO()}
-    with EnvironmentContext(config, script, **settings):
-        script.run_env()
-    return found[0]
+    config.attributes[EVERY_DATABASE] = True
+    try:
+        with EnvironmentContext(config, script, **settings):
+            script.run_env()
+    finally:
+        del config.attributes[EVERY_DATABASE]
+    return found
 
 
 def head_of(branch: str, folder: Path) -> str:

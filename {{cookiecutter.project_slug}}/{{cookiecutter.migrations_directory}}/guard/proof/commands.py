@@ -112,7 +112,7 @@ def alembic(config: Config, *arguments: str) -> subprocess.CompletedProcess[str]
     if history:
         command_line += ["--name", history]
     for name, url in urls_of(config).items():
-        variable = f"{name}_url" if application.layout is Layout.SHARED_HISTORY else "url"
+        variable = f"{name}_url" if name else "url"
         command_line += ["-x", f"{variable}={text_of(url)}"]
     return run_script(application, RUN_ALEMBIC, json.dumps([*command_line, *arguments]))
 

@@ -316,15 +316,19 @@ def test_a_new_revision_is_valid_whatever_its_message(
 def test_upgrade_can_be_written_as_sql(
     application: Application, database_name: str, revision_files: ScriptDirectory
 ) -> None:
-    sql = StringIO()
-    try:
-        command.upgrade(application.config(database_name, output=sql), "heads", sql=True)
-    except CommandError as error:
-        if "batch mode" not in str(error):
-            raise
-        pytest.skip("A table is altered by copying it (batch mode), which needs the database")
-    for revision in revision_files.walk_revisions():
-        assert revision.revision in sql.getvalue(), f"--sql leaves out {revision.revision}"
+    for name in application.databases_of(database_name):
+        sql = StringIO()
+        config = application.config(database_name, output=sql)
+        if application.layout is Layout.SHARED_HISTORY:
+            config.attributes["database"] = name
+        try:
+            command.upgrade(config, "heads", sql=True)
+        except CommandError as error:
+            if "batch mode" not in str(error):
+                raise
+            pytest.skip("A table is altered by copying it (batch mode), which needs the database")
+        for revision in revision_files.walk_revisions():
+            assert revision.revision in sql.getvalue(), f"--sql leaves out {revision.revision}"
 
 
 def test_upgrade_gives_the_tables_of_the_models(

@@ -10,6 +10,7 @@ from sqlalchemy import URL, Connection
 from sqlalchemy.exc import OperationalError
 
 from .. import databases, settings
+from . import naming
 from .command import Command, current
 
 
@@ -28,17 +29,17 @@ class UrlSource(Protocol):
 def choose_url(database_url: UrlSource) -> URL:
     """Return the URL of the database to migrate, with a driver that needs no event loop.
 
-    The first that is given counts: ``alembic -x url=…``; ``sqlalchemy.url`` on the Config of a
-    program; what ``database_url`` finds in the environment; ``sqlalchemy.url`` in alembic.ini; its
+    The first that is given counts: ``alembic -x url=…`` (of several databases, ``-x main_url=…``);
+    ``sqlalchemy.url`` on the Config of a program; what ``database_url`` finds in the environment; ``sqlalchemy.url`` in alembic.ini; its
     default.
 
     :param database_url: the function of the application that says where its database is.
     :raises ValueError: when the one that counts is not a URL.
     """
     command = current()
-    settings.refuse_unknown_arguments(command.config, ["url"])
+    argument = naming.check(command)
     configured = command.config.get_main_option("sqlalchemy.url") or None
-    return url_from(command, database_url, "url", configured)
+    return url_from(command, database_url, argument, configured)
 
 
 def url_from(
@@ -84,31 +85,27 @@ def name_of(url: URL) -> str:
 def connect(database_url: UrlSource) -> Iterator[Connection]:
     """Connect to the database to migrate, or use the connection that a program passes.
 
-    A program passes it in ``config.attributes["connection"]``. The setting ``wait`` waits for a
-    server that is still starting.
+    A program passes it in ``config.attributes["connection"]``, or of several databases in
+    ``config.attributes["connections"]["main"]``. The setting ``wait`` waits for a server that is
+    still starting.
     https://alembic.sqlalchemy.org/en/latest/cookbook.html#sharing-a-connection-across-one-or-more-programmatic-migration-commands
 
     :param database_url: the function of the application that says where its database is.
-    :raises CommandError: when what a program passes is no Connection.
+    :raises CommandError: when what a program passes is no Connection, or names no database here.
     """
     command = current()
-    attributes = command.config.attributes
-    if "connections" in attributes:
-        raise CommandError(
-            'config.attributes["connections"] is for databases that share a history. '
-            'Pass a connection in config.attributes["connection"].'
-        )
-    if (passed := attributes.get("connection")) is not None:
-        settings.refuse_unknown_arguments(command.config, ["url"])
-        with use(command, passed, 'config.attributes["connection"]'):
-            yield passed
+    naming.check(command)
+    passed, place = naming.connection_of_program(command.config)
+    if passed is not None:
+        with use(command, passed, place) as connection:
+            yield connection
     else:
         with connection_to(command, choose_url(database_url)) as connection:
             yield connection
 
 
 @contextmanager
-def use(command: Command, passed: object, place: str) -> Iterator[None]:
+def use(command: Command, passed: object, place: str) -> Iterator[Connection]:
     """Migrate on a connection that a program passes.
 
     :param place: where it was passed, for the message.
@@ -120,7 +117,7 @@ def use(command: Command, passed: object, place: str) -> Iterator[None]:
         )
     command.url = passed.engine.url
     with databases.of(passed.dialect.name).passed(passed):
-        yield
+        yield passed
 
 
 @contextmanager

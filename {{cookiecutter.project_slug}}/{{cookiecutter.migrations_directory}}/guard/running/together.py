@@ -6,6 +6,7 @@ https://www.postgresql.org/docs/current/sql-prepare-transaction.html
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -19,12 +20,21 @@ from alembic.util import CommandError
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from .. import databases, settings
+from .. import databases, revisions
+from ..messages import command_line
+from . import naming
 from .command import current
 from .connection import connection_to, name_of, url_from, use
 from .serialization import Heads, connection_of, one_at_a_time, only_reads
 
+# In config.attributes: whether offline mode is for all databases, as nothing is written.
+EVERY_DATABASE = "guard.every_database"
+
 log = logging.getLogger("alembic.runtime.migration")
+
+
+# A step from where a database stands: +1, -2, label@+1; but not ID-1, which is the same in all.
+RELATIVE = re.compile(r"(.+@)?(?P<sign>[+-])\d+")
 
 
 class NamedUrlSource(Protocol):
@@ -49,7 +59,7 @@ class Together:
         self.urls: dict[str, URL] = {}
         self.passed: set[str] = set()
         self.stack = ExitStack()
-        self.refuse_what_names_one_database()
+        naming.check_all_of_several(self.command, self.names, context.is_offline_mode())
         self.command.config.attributes["guard.databases"] = self.names
 
     def __enter__(self) -> Self:
@@ -64,40 +74,6 @@ class Together:
         self.command.config.attributes.pop("guard.databases", None)
         self.stack.__exit__(kind, error, trace)
 
-    def refuse_what_names_one_database(self) -> None:
-        """Refuse the ways to name a database that other layouts have: it would be ignored here.
-
-        :raises CommandError: with the right form.
-        """
-        config = self.command.config
-        given = settings.arguments(config)
-        forms = ", ".join(f"-x {name}_url=…" for name in self.names)
-        if "url" in given:
-            raise CommandError(f"-x url names no database of {len(self.names)}. Write: {forms}")
-        if "database" in given and not context.is_offline_mode():
-            raise CommandError(
-                "-x database is for --sql only: a shared history changes all databases together."
-            )
-        arguments = [f"{name}_url" for name in self.names]
-        settings.refuse_unknown_arguments(config, [*arguments, "database"])
-        if not self.command.on_command_line and config.get_main_option("sqlalchemy.url"):
-            first = self.names[0]
-            raise CommandError(
-                "sqlalchemy.url names no database of several. Set it in the section of each: "
-                f'config.set_section_option("{first}", "sqlalchemy.url", …)'
-            )
-        if "connection" in config.attributes:
-            raise CommandError(
-                'config.attributes["connection"] names no database of several. Pass one for each: '
-                'config.attributes["connections"] = {"' + self.names[0] + '": …}'
-            )
-        unknown = set(config.attributes.get("connections", ())) - set(self.names)
-        if unknown:
-            raise CommandError(
-                f'There is no database {min(unknown)!r} of config.attributes["connections"]. '
-                f"There are {', '.join(self.names)}."
-            )
-
     def url(self, name: str) -> URL:
         """Return the URL of a database, as ``choose_url`` does."""
         self.command.name = name
@@ -108,16 +84,16 @@ class Together:
         return self.urls[name]
 
     def offline(self) -> Iterator[tuple[str, URL]]:
-        """Return name and URL of each database that ``--sql`` is for: configure Alembic for it.
+        """Return name and URL of the database that ``--sql`` is for: configure Alembic for it.
+
+        A script that was run in one database must not have the tables of the others in it. What
+        writes no script, as ``lint`` looking for the dialects, gets all.
 
         :raises CommandError: when ``-x database`` names none of them.
         """
-        chosen = settings.arguments(self.command.config).get("database")
-        if chosen is not None and chosen not in self.names:
-            raise CommandError(
-                f"There is no database {chosen!r}. -x database is one of {', '.join(self.names)}."
-            )
-        for name in self.names if chosen is None else [chosen]:
+        config = self.command.config
+        every = config.attributes.get(EVERY_DATABASE)
+        for name in self.names if every else [naming.chosen_for_sql(config, self.names)]:
             yield name, self.url(name)
             self.keep(name)
 
@@ -135,9 +111,7 @@ class Together:
             self.command.name = name
             if name in passed:
                 place = f'config.attributes["connections"]["{name}"]'
-                self.stack.enter_context(use(self.command, passed[name], place))
-                connection = passed[name]
-                assert isinstance(connection, Connection)
+                connection = self.stack.enter_context(use(self.command, passed[name], place))
                 self.passed.add(name)
             else:
                 url = self.url(name)
@@ -155,7 +129,12 @@ class Together:
         self.migrations[name] = migration
 
     def run_migrations(self) -> None:
-        """Run the migrations on all databases, and commit them at the end."""
+        """Run the migrations on all databases, and commit them at the end.
+
+        :raises CommandError: for a function of a database that does not exist, and for a relative
+            step while the databases stand at different revisions.
+        """
+        revisions.refuse_functions_of_no_database(self.command.script, self.names)
         if context.is_offline_mode():
             for name, migration in self.migrations.items():
                 self.at_work(name)
@@ -173,11 +152,37 @@ class Together:
             self.at_work(name)
             passed = name in self.passed
             applied[name] = self.stack.enter_context(one_at_a_time(self.command, migration, passed))
+            if len(applied) == 1:  # Others begin with the same database, and have to wait.
+                self.refuse_different_steps()
             self.stack.enter_context(self.transaction(name))
             with Operations.context(migration):
                 migration.run_migrations(database=name)
         self.commit([name for name, heads in applied.items() if heads])
         self.stack.close()
+
+    def refuse_different_steps(self) -> None:
+        """Refuse ``downgrade -1`` where it would revert another revision in each database.
+
+        :raises CommandError: with the revision of each, and the command that names one.
+        """
+        destination = next(iter(self.migrations.values())).opts.get("destination_rev")
+        step = RELATIVE.fullmatch(str(destination))
+        heads = {name: heads_of(migration) for name, migration in self.migrations.items()}
+        if step is None or len(set(heads.values())) == 1:
+            return
+        ids = [script.revision for script in self.command.script.walk_revisions()]
+        # The index of the newest revision of each database, of which base has none.
+        places = {min((ids.index(each) for each in known if each in ids), default=len(ids))
+                  for known in heads.values()}  # fmt: skip
+        up = step["sign"] == "+"
+        target = [*ids, "base"][min(places) if up else max(places)]
+        at = ", ".join(
+            f"{name} at {' and '.join(known) or 'base'}" for name, known in heads.items()
+        )
+        raise CommandError(
+            f"{destination} would mean another revision in each database: {at}. "
+            f"Name it: {command_line(self.command.config)} {'upgrade' if up else 'downgrade'} {target}"
+        )
 
     def at_work(self, name: str) -> None:
         """Note which database messages are about."""
@@ -226,6 +231,16 @@ class Together:
             raise
         for connection in prepared:
             finish(connection, "COMMIT")
+
+
+def heads_of(migration: MigrationContext) -> tuple[str, ...]:
+    """Return where a database is, and leave its connection as it was."""
+    connection = connection_of(migration)
+    in_transaction = connection.in_transaction()
+    heads = tuple(sorted(migration.get_current_heads()))
+    if not in_transaction:
+        connection.rollback()
+    return heads
 
 
 def refuse_the_same_database(connections: Mapping[str, Connection]) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.types import TypeEngine
 
 from .. import databases
 from ..messages import command_line
+from ..revisions import histories
 from ..settings import read
 from .defaults import compare_default
 from .ownership import database_names, include_name, include_object, is_enum_of_ours
@@ -143,9 +144,3 @@ def refuse_a_second_base(target: list[MetaData], config: Config) -> None:
                 f"would be ignored. Derive its models from {first.__name__} of "
                 f"{first.__module__}."
             )
-
-
-def histories(config: Config) -> list[str]:
-    """Return the names of the databases that have a history each: sections of alembic.ini."""
-    ini = config.file_config
-    return [name for name in ini.sections() if ini.has_option(name, "version_locations")]
