@@ -4,13 +4,18 @@ https://alembic.sqlalchemy.org/en/latest/batch.html#batch-mode-with-sqlite
 """
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, MetaData, Table
+from sqlalchemy.schema import CreateTable
 
-# Where a connection remembers what to create again.
+from .sqlite_definitions import Clause, clauses, columns_of, copied_columns, renamed
+
+# Where a connection remembers what to create again, and the new names of copied columns.
 FORGOTTEN = "alembic guard: triggers and indexes"
+COPIED = "alembic guard: copied columns"
 
 
 def look_before_a_table_is_copied(
@@ -22,33 +27,18 @@ def look_before_a_table_is_copied(
     before it happens.
     https://alembic.sqlalchemy.org/en/latest/batch.html#batch-mode-with-sqlite
 
-    :raises CommandError: when AUTOINCREMENT, COLLATE, an unnamed CHECK or a row would be lost.
+    :raises CommandError: when a part of the definition, or a row, would be lost.
     """
+    if re.match(r'\s*INSERT INTO "?_alembic_tmp_', statement):
+        connection.info[COPIED] = copied_columns(statement)
     dropped = re.fullmatch(r'\s*DROP TABLE "?([^"]+?)"?\s*', statement)
     if dropped is None:
         return
     table = dropped[1]
-    old, new = definition(cursor, table), definition(cursor, f"_alembic_tmp_{table}")
-    if not old or not new:
+    if not definition(cursor, table) or not definition(cursor, f"_alembic_tmp_{table}"):
         return
-    if "AUTOINCREMENT" in old.upper() and "AUTOINCREMENT" not in new.upper():
-        raise CommandError(
-            f"Table {table} would lose AUTOINCREMENT: "
-            'write batch_alter_table(..., table_kwargs={"sqlite_autoincrement": True}).'
-        )
-    cursor.execute("SELECT name FROM pragma_table_info(?)", (f"_alembic_tmp_{table}",))
-    kept = {name for (name,) in cursor.fetchall()}
-    lost = (collated_columns(old) - collated_columns(new)) & kept
-    for column in sorted(lost):
-        raise CommandError(
-            f"Table {table} would lose the COLLATE of {column}: give the column its collation, "
-            f'as in batch_op.alter_column("{column}", type_=sa.Text(collation="NOCASE")).'
-        )
-    if unnamed_checks(old) > unnamed_checks(new):
-        raise CommandError(
-            f"Table {table} would lose a CHECK that has no name: "
-            'write batch_alter_table(..., table_args=[sa.CheckConstraint("...", name="...")]).'
-        )
+    for lost in lost_clauses(connection, cursor, table, connection.info.pop(COPIED, {})):
+        raise CommandError(f"Table {table} would lose {remedy(lost, table)}")
     cursor.execute("PRAGMA foreign_keys")
     if cursor.fetchone()[0] and refers(cursor, table):
         raise CommandError(
@@ -67,13 +57,118 @@ def definition(cursor: Any, table: str) -> str:
     return row[0] if row else ""
 
 
-def collated_columns(definition: str) -> set[str]:
-    return set(re.findall(r'[(,]\s*"?(\w+)"?\s[^,]*?\bCOLLATE\b', definition, re.IGNORECASE))
+def lost_clauses(
+    connection: Connection, cursor: Any, table: str, names: dict[str, str]
+) -> list[Clause]:
+    """Return what the copy of a table does not have, and nobody has asked to drop.
+
+    What SQLAlchemy reflects, Alembic drops only on demand; everything else it overlooks.
+
+    :param names: the new name of each column that is kept.
+    """
+    temporary = definition(cursor, f"_alembic_tmp_{table}")
+    new = resolved(clauses(temporary), cursor)
+    before = definition(cursor, table)
+    columns = columns_of(before)
+    old = kept(resolved(clauses(before), cursor), table, columns, names)
+    missing = [clause for clause in old if not clause.is_in(new)]
+    if not missing:
+        return []
+    reflected = Table(table, MetaData(), autoload_with=connection)
+    seen = kept(clauses(str(CreateTable(reflected).compile(connection))), table, columns, names)
+    return [clause for clause in missing if is_lost(clause, seen, old, new)]
 
 
-def unnamed_checks(definition: str) -> int:
-    named = re.findall(r'\bCONSTRAINT\s+(?:"[^"]+"|\S+)\s+CHECK\b', definition, re.IGNORECASE)
-    return len(re.findall(r"\bCHECK\s*\(", definition, re.IGNORECASE)) - len(named)
+def kept(found: list[Clause], table: str, columns: set[str], names: dict[str, str]) -> list[Clause]:
+    """Return the clauses whose columns are kept, with their new names."""
+    return [new for clause in found if (new := renamed(clause, table, columns, names)) is not None]
+
+
+def resolved(found: list[Clause], cursor: Any) -> list[Clause]:
+    """Complete ``REFERENCES parent``, which means the primary key of the parent."""
+    result = []
+    for clause in found:
+        if clause.kind == "FOREIGN KEY" and len(clause.words) > 0:
+            target, *words = clause.words
+            if not words or words[0].startswith(("on ", "match ", "deferrable ")):
+                query = "SELECT lower(name) FROM pragma_table_info(?) WHERE pk ORDER BY pk"
+                cursor.execute(query, (target,))
+                key = [name for (name,) in cursor.fetchall()]
+                clause = replace(clause, words=(target, *key, *words))
+        result.append(clause)
+    return result
+
+
+def is_lost(clause: Clause, seen: list[Clause], old: list[Clause], new: list[Clause]) -> bool:
+    """Return whether a clause that the copy does not have was overlooked, and not dropped.
+
+    :param seen: what SQLAlchemy reflects.
+    """
+    if clause.kind == "CHECK" and clause.name is None:
+        # Alembic overlooks those without a name. That of an enum comes again with its type.
+        of_type = clause.words[:2]
+        return of_type[1:] != ("in",) or not any(
+            other.kind == "CHECK" and other.words[:2] == of_type and not other.is_in(old)
+            for other in new
+        )
+    if clause.columns == () and clause.kind != "CHECK":
+        return True  # An option of the table, which Alembic does not copy.
+    if clause.is_in(seen):
+        return False
+    if clause.kind == "COLLATE":  # Another one was asked for.
+        return not any(each.kind == "COLLATE" and each.columns == clause.columns for each in new)
+    if clause.kind == "NOT NULL":
+        return any(other.kind == "NOT NULL" and other.columns == clause.columns for other in new)
+    return True
+
+
+def remedy(lost: Clause, table: str) -> str:
+    """Return what a copy would lose, and the code that keeps it."""
+    written = lost.written
+    column = ", ".join(written.get(each, each) for each in lost.columns)
+    named = f', name="{written[lost.name]}"' if lost.name else ""
+    if lost.kind == "AUTOINCREMENT":
+        return 'AUTOINCREMENT: write batch_alter_table(..., table_kwargs={"sqlite_autoincrement": True}).'
+    if lost.kind in ("STRICT", "WITHOUT ROWID"):
+        option = '"sqlite_strict": True' if lost.kind == "STRICT" else '"sqlite_with_rowid": False'
+        return f"{lost.kind}: write batch_alter_table(..., table_kwargs={{{option}}})."
+    if lost.kind == "COLLATE":
+        return (
+            f"the COLLATE of {column}: give the column its collation, "
+            f'as in batch_op.alter_column("{column}", type_=sa.Text(collation="NOCASE")).'
+        )
+    if lost.kind == "CHECK" and not lost.name:
+        return (
+            "a CHECK that has no name: "
+            'write batch_alter_table(..., table_args=[sa.CheckConstraint("...", name="...")]).'
+        )
+    if lost.kind == "FOREIGN KEY" and len(lost.columns) == 1:
+        target, referred, *options = (written.get(word, word) for word in lost.words)
+        what = " ".join(options).upper() or f"the name {written[str(lost.name)]}"
+        arguments = "".join(argument(option) for option in options)
+        return (
+            f"{what} of {column}. Write:\nbatch_alter_table(..., reflect_args=[sa.Column("
+            f'"{column}", ..., sa.ForeignKey("{target}.{referred}"{arguments}{named}))])'
+        )
+    words = " ".join(lost.words).upper() if lost.kind != "CHECK" else ""
+    name = written[lost.name] if lost.name else ""
+    what = " ".join(filter(None, [lost.kind, name, words]))
+    return (
+        f"{what}{f' of {column}' if column else ''}. Describe the whole table:\n"
+        f'batch_alter_table("{table}", copy_from=sa.Table("{table}", sa.MetaData(), sa.Column(...), ...))'
+    )
+
+
+def argument(option: str) -> str:
+    """Return an option of a foreign key, as an argument of ``sa.ForeignKey()``."""
+    for start, name in (
+        ("on delete ", "ondelete"),
+        ("on update ", "onupdate"),
+        ("match ", "match"),
+    ):
+        if option.startswith(start):
+            return f', {name}="{option.removeprefix(start).upper()}"'
+    return ', deferrable=True, initially="DEFERRED"'
 
 
 def refers(cursor: Any, table: str) -> bool:

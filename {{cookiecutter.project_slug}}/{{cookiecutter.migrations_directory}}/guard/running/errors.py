@@ -79,13 +79,14 @@ def explained() -> Iterator[None]:
 def quiet(command: Command) -> Iterator[None]:
     """On the command line, let Alembic's warnings of unreadable revisions be errors.
 
-    They are explained then. In a program, warnings are its own.
+    They are explained then. A lost CHECK is an error of ours. In a program, warnings are its own.
     """
     if not command.on_command_line:
         yield
         return
     with warnings.catch_warnings():
         warnings.filterwarnings("error", "Revision .* is (not )?present", UserWarning)
+        warnings.filterwarnings("ignore", "Unnamed CHECK constraint on reflected", UserWarning)
         yield
 
 
