@@ -30,6 +30,23 @@ class Problem(Enum):
     NO_SPACE = auto()
 
 
+def place_of(connection: Connection) -> tuple[object, ...]:
+    """Return where a database is, as its URL says."""
+    url = connection.engine.url
+    return (url.host, url.port, url.database)
+
+
+@contextmanager
+def only_asked(*connections: Connection) -> Iterator[None]:
+    """Leave connections as they were: a question begins a transaction, which a program may not want."""
+    idle = [connection for connection in connections if not connection.in_transaction()]
+    try:
+        yield
+    finally:
+        for connection in idle:
+            connection.rollback()
+
+
 class Database:
     """A kind of database of which nothing is known. Each module here derives from this class.
 
@@ -83,6 +100,13 @@ class Database:
             "it. Make sure that only one runs, then add: -x lock=off"
         )
         yield
+
+    def is_same_database(self, one: Connection, other: Connection) -> bool:
+        """Ask whether two connections lead to one database, whatever their URLs say.
+
+        Both are to this kind of database, and are left as they were.
+        """
+        return place_of(one) == place_of(other)
 
     def after_revision(self, connection: Connection) -> None:
         """Check what a revision has done, before it is committed.

@@ -4,13 +4,14 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
+from uuid import uuid4
 
 from alembic.util import CommandError
 from sqlalchemy import URL, Connection, Dialect, Engine, Enum, String, create_engine, pool, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
-from .base import Database, Problem, Take
+from .base import Database, Problem, Take, only_asked
 
 LOCK = "CONCAT('alembic ', COALESCE(LEFT(DATABASE(), 56), ''))"
 
@@ -78,6 +79,16 @@ class MySQL(Database):
                 connection.rollback()
                 connection.execute(text(f"DO RELEASE_LOCK({LOCK})"))
                 connection.rollback()
+
+    def is_same_database(self, one: Connection, other: Connection) -> bool:
+        # MariaDB has no identity of a server; but what one session locks, its others see.
+        lock = f"alembic {uuid4().hex}"
+        with only_asked(one, other):
+            one.execute(text("DO GET_LOCK(:lock, 0)"), {"lock": lock})
+            holder = other.scalar(text("SELECT IS_USED_LOCK(:lock)"), {"lock": lock})
+            one.execute(text("DO RELEASE_LOCK(:lock)"), {"lock": lock})
+            first, second = (each.scalar(text("SELECT DATABASE()")) for each in (one, other))
+        return holder is not None and bool(first == second)
 
     def problem(self, error: DBAPIError) -> Problem | None:
         code = error.orig.args[0] if error.orig is not None and error.orig.args else None

@@ -21,7 +21,7 @@ from sqlalchemy import pool as pools
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import TypeEngine
 
-from .base import Database, Problem, Take
+from .base import Database, Problem, Take, only_asked
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 PROBLEMS = {
@@ -50,6 +50,11 @@ SELECT DISTINCT format('pid %s (%s, query started %s) on table %s',
 FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
 WHERE l.granted AND l.pid <> pg_backend_pid() AND a.datname = current_database()
     AND c.relkind IN ('r', 'p') AND strpos(:statement, c.relname) > 0
+"""
+
+
+IDENTITY = """
+SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()
 """
 
 
@@ -90,6 +95,14 @@ class PostgreSQL(Database):
         engine = connection.engine.execution_options(isolation_level="READ COMMITTED")
         with engine.connect() as holder:
             yield lambda: take_lock(holder), holder
+
+    def is_same_database(self, one: Connection, other: Connection) -> bool:
+        # localhost and 127.0.0.1, a socket, a pooler: the server knows when it was started.
+        with only_asked(one, other):
+            first, second = (
+                connection.execute(text(IDENTITY)).one() for connection in (one, other)
+            )
+        return bool(first == second)
 
     def two_phase_commit(self, connection: Connection) -> bool:
         """Return whether ``max_prepared_transactions`` is more than 0.

@@ -1,5 +1,6 @@
 """SQLite: a migration is all or nothing, loses no row, and does not block readers for long."""
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from .base import Database, Problem, Take
+from .base import Database, Problem, Take, only_asked
 from .sqlite_copies import look_before_a_table_is_copied, restore
 
 # The primary codes: https://www.sqlite.org/rescode.html
@@ -80,6 +81,14 @@ class SQLite(Database):
                 yield lambda: take_lock(holder), witness
         finally:
             holder.close()
+
+    def is_same_database(self, one: Connection, other: Connection) -> bool:
+        files = []
+        with only_asked(one, other):
+            for connection in (one, other):
+                row = connection.exec_driver_sql("PRAGMA database_list").first()
+                files.append(str(row[2]) if row else "")
+        return all(map(os.path.exists, files)) and os.path.samefile(*files)
 
     def after_revision(self, connection: Connection) -> None:
         violation = connection.exec_driver_sql("PRAGMA foreign_key_check").first()

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
@@ -174,11 +175,28 @@ def unknown_revision(revision: str, command: Command, script: ScriptDirectory) -
     if any(revision in str(argument) for argument in named if argument):
         return f"There is no revision {revision!r} in {folders}. See: {alembic} history"
     database = name_of(command.url) if command.url else "The database"
+    if other := history_of(revision, command):
+        return (
+            f"{database} is at revision {revision!r} of the history {other}. Give {other} and "
+            f"{command.config.config_ini_section} a database each."
+        )
     return (
         f"{database} is at revision {revision!r}, which has no file in {folders}. If it was "
         "applied from another\nbranch, by newer code or by a file that is gone, restore that "
         "file. See migrations/README.md."
     )
+
+
+def history_of(revision: str, command: Command) -> str:
+    """Return which other database has a revision in its history, or nothing."""
+    config = command.config
+    for name in revisions.histories(config):
+        if name != config.config_ini_section and config.config_file_name is not None:
+            other = Config(config.config_file_name, ini_section=name)
+            files = revisions.read(ScriptDirectory.from_config(other))
+            if any(file.revision == revision for file in files):
+                return name
+    return ""
 
 
 def relative(steps: str, command: Command) -> str:

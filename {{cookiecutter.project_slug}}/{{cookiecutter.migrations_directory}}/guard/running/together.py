@@ -246,18 +246,18 @@ def heads_of(migration: MigrationContext) -> tuple[str, ...]:
 def refuse_the_same_database(connections: Mapping[str, Connection]) -> None:
     """One database under two names would wait for itself.
 
+    :param connections: by name; the last one is compared with the others.
     :raises CommandError: when two connections lead to one database.
     """
-    places: dict[object, str] = {}
-    for name, connection in connections.items():
-        url = connection.engine.url
-        place = (url.host, url.port, url.database) if url.database else connection
-        if place in places:
+    *others, (name, connection) = connections.items()
+    known = databases.of(connection.dialect.name)
+    for other, another in others:
+        same_kind = connection.dialect.name == another.dialect.name
+        if connection is another or same_kind and known.is_same_database(another, connection):
             raise CommandError(
-                f"{places[place]} and {name} are the same database, {name_of(url)}. "
+                f"{other} and {name} are the same database, {name_of(connection.engine.url)}. "
                 "Give each its own."
             )
-        places[place] = name
 
 
 def identifier(connection: Connection) -> str:
