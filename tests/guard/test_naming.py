@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from conftest import NewDatabase, query, tables_of
-from environments import NewEnvironment
+from environments import MIGRATIONS, NewEnvironment
 from several_environments import NAMES, NewSeveral, SeveralEnvironment
 
 CREATE = "op.create_table('one', sa.Column('id', sa.Integer()))"
@@ -322,3 +322,37 @@ def test_a_program_says_which_database_sql_is_for(new_several: NewSeveral) -> No
     )
     assert "CREATE TABLE one" in run.stdout
     assert "CREATE TABLE two" not in run.stdout
+
+
+# Messages
+
+
+@pytest.mark.parametrize("kind", ALL)
+def test_what_is_said_of_the_commit_is_true(new_several: NewSeveral, kind: str) -> None:
+    environment = new_several("shared_history", kind)
+    add_to_both(environment, "one")
+    run = environment.program(
+        "import logging\nlogging.basicConfig(level=logging.INFO)\ncommand.upgrade(config, 'head')"
+    )
+    assert run.returncode == 0, run.stderr
+    said = "Committing analytics and main one after the other, as there is no two-phase commit"
+    assert (said in run.stderr) == (kind != "mysql")
+    assert ("Committing" in run.stderr) == (kind != "mysql")
+
+
+def test_a_program_without_a_section_reads_which_there_are(new_several: NewSeveral) -> None:
+    environment = new_several("several")
+    (environment.path / "migrations" / "main" / "head.txt").write_text("one\n")
+    (environment.path / "migrations" / "analytics" / "head.txt").write_text("one\n")
+    folder = str(environment.path / "migrations")
+    run = environment.program(
+        f"config = Config()\nconfig.set_main_option('script_location', {folder!r})\n"
+        f"config.set_main_option('prepend_sys_path', {str(MIGRATIONS)!r})\n"
+        "config.set_main_option('path_separator', 'newline')\n"
+        "command.upgrade(config, 'head')"
+    )
+    *_, first, second = run.stderr.splitlines()
+    assert (
+        "Which database? There are analytics, main. Name one, as in Config(…, ini_section=" in first
+    )
+    assert "version_locations" in second

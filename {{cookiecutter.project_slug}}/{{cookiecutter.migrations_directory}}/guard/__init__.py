@@ -55,4 +55,13 @@ def __getattr__(name: str) -> object:
     """Import a public name from its module (https://peps.python.org/pep-0562/)."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    try:
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+    except SyntaxError as error:
+        # No module of this package may be needed to say so: it might be the broken one.
+        from alembic.util import CommandError
+
+        raise CommandError(
+            f"{error.filename}, line {error.lineno}: {error.msg}. Restore it: "
+            f"git restore --source=HEAD {error.filename}"
+        ) from error

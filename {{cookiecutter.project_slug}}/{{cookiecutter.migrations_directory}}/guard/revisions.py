@@ -76,8 +76,20 @@ def refuse_missing_folders(script: ScriptDirectory) -> None:
     :raises CommandError: when a folder of revisions is missing.
     """
     for folder in version_folders(script):
-        if not folder.is_dir():
-            raise CommandError(f"The folder {folder} is missing. Restore it from git.")
+        if folder.is_dir():
+            continue
+        if not script.version_locations and (names := folders_of_histories(script)):
+            raise CommandError(
+                f"Which database? There are {', '.join(names)}. Name one, as in "
+                f'Config(…, ini_section="{names[0]}"),\nand set its version_locations to the '
+                f"folder {names[0]} of the migrations."
+            )
+        raise CommandError(f"The folder {folder} is missing. Restore it from git.")
+
+
+def folders_of_histories(script: ScriptDirectory) -> list[str]:
+    """Return the folders that have a history each, of a project with several databases."""
+    return sorted(file.parent.name for file in Path(script.dir).glob("*/head.txt"))
 
 
 def refuse_copies(script: ScriptDirectory) -> None:

@@ -212,7 +212,9 @@ def relative(steps: str, command: Command) -> str:
 def first_line(error: Exception) -> str:
     """Return what an error says, without the statement and its parameters."""
     if isinstance(error, SyntaxError):
-        return f"{error.filename}, line {error.lineno}: {error.msg}"
+        conflict = (error.text or "").startswith(("<<<<<<<", "=======", ">>>>>>>"))
+        reason = "this merge conflict is not resolved" if conflict else error.msg
+        return f"{error.filename}, line {error.lineno}: {reason}"
     if isinstance(error, DBAPIError) and error.orig is not None:
         # PyMySQL has a number first, psycopg and sqlite3 have not.
         words = str(error.orig.args[-1]) if error.orig.args else ""

@@ -216,6 +216,8 @@ class Together:
             return
         names = " and ".join(changed)
         if not all(self.can_prepare(name) for name in self.migrations):
+            if not all(self.migrations[name].impl.transactional_ddl for name in changed):
+                return  # Each statement has committed, and what a revision did stays.
             log.info("Committing %s one after the other, as there is no two-phase commit", names)
             return
         log.info("Committing %s in two phases", names)

@@ -1,0 +1,72 @@
+"""Promises about projects whose database, section or file was named wrongly."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Bake, Project, edit
+from processes import Run
+
+
+@pytest.fixture(params=["one", "several", "shared_history"])
+def project(request: pytest.FixtureRequest, bake: Bake) -> Project:
+    return bake(databases=request.param)
+
+
+@pytest.mark.parametrize("command", ["current", "upgrade head", "revision -m x", "heads"])
+def test_a_wrong_name_is_one_sentence(project: Project, command: str) -> None:
+    run = project.run("alembic", "--name", "mian", *command.split())
+    assert run.returncode != 0
+    right = (
+        "Write --name with: main, analytics" if len(project.histories) > 1 else "Leave --name out."
+    )
+    assert run.stdout + run.stderr == (
+        f"FAILED: There is no section [mian] in alembic.ini. {right}\n"
+    )
+
+
+def test_a_program_without_a_section_reads_the_right_form(bake: Bake, tmp_path: Path) -> None:
+    project = bake(databases="several")
+    program = (
+        "from alembic import command\nfrom alembic.config import Config\n"
+        f"command.upgrade(Config({str(project.path / 'alembic.ini')!r}), 'head')"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=project.environment(),
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.stderr.splitlines()[-1].endswith(
+        'Which database? Add --name: main, analytics. In a program: Config(…, ini_section="main")'
+    )
+
+
+def conflict(path: Path) -> None:
+    path.write_text("<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> branch\n")
+
+
+def current(project: Project) -> Run:
+    return project.run("alembic", *project.histories[0], "current")
+
+
+def test_a_conflict_in_a_module_that_env_imports_is_one_sentence(project: Project) -> None:
+    helper = project.path / "migrations" / "helper.py"
+    conflict(helper)
+    env = project.path / "migrations" / "env.py"
+    edit(env, "\n    config = context.config\n", "    from migrations import helper as helper\n"
+         "\n    config = context.config\n")  # fmt: skip
+    run = current(project)
+    assert run.stderr == f"FAILED: {helper}, line 1: this merge conflict is not resolved\n"
+    helper.write_text("def broken(:\n")
+    assert current(project).stderr == f"FAILED: {helper}, line 1: invalid syntax\n"
+
+
+def test_a_conflict_in_the_guard_is_one_sentence(project: Project) -> None:
+    broken = project.path / "migrations" / "guard" / "running" / "command.py"
+    conflict(broken)
+    run = current(project)
+    assert run.returncode != 0
+    assert (run.stdout + run.stderr).replace("\n  ", " ") == (
+        f"FAILED: {broken}, line 1: invalid syntax. "
+        f"Restore it: git restore --source=HEAD {broken}\n"
+    )
