@@ -5,6 +5,7 @@
 https://alembic.sqlalchemy.org/en/latest/autogenerate.html
 """
 
+import sys
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
@@ -132,15 +133,23 @@ def refuse_a_second_base(target: list[MetaData], config: Config) -> None:
     for first in known:
         package = first.__module__.rpartition(".")[0]
         # Each of several databases has a base of its own, in a folder beside this one.
-        others = {f"{package}.{name}" for name in [*database_names(config), *histories(config)]}
+        names = [*database_names(config), *histories(config)]
+        others = {f"{package}.{name}" for name in names}
+        # Without an ini, only the database at work is known: the others are packages beside it.
+        unknown = config.config_file_name is None and first.__module__ in others
         for base in bases:
             beside = f"{base.__module__}.".startswith(f"{package}.")
             if base in known or not beside:
                 continue
-            if base.__module__ in others and base.__name__ == first.__name__:
+            of_another = base.__module__ in others or unknown and is_package(base.__module__)
+            if of_another and base.__name__ == first.__name__:
                 continue
             raise CommandError(
                 f"{base.__name__} in {base.__module__} is a second DeclarativeBase: its tables "
                 f"would be ignored. Derive its models from {first.__name__} of "
                 f"{first.__module__}."
             )
+
+
+def is_package(module: str) -> bool:
+    return hasattr(sys.modules[module], "__path__")
