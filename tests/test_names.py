@@ -1,12 +1,13 @@
 """Promises about projects whose database, section or file was named wrongly."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import Bake, Project, edit
-from processes import Run
+from processes import Run, run_at_once
 
 
 @pytest.fixture(params=["one", "several", "shared_history"])
@@ -70,3 +71,58 @@ def test_a_conflict_in_the_guard_is_one_sentence(project: Project) -> None:
         f"FAILED: {broken}, line 1: invalid syntax. "
         f"Restore it: git restore --source=HEAD {broken}\n"
     )
+
+
+def test_database_url_is_refused_where_there_are_several(project: Project) -> None:
+    if not project.names:
+        pytest.skip("There is one database, which DATABASE_URL names")
+    environment = {**project.environment(), "DATABASE_URL": "sqlite:///other.db"}
+    command = ["alembic", *project.histories[0], "upgrade", "head"]
+    (run,) = run_at_once(command, folder=project.path, environment=environment)
+    assert run.returncode == 1
+    first = "MAIN" if len(project.histories) > 1 else "ANALYTICS"
+    assert run.stderr == (
+        f"FAILED: DATABASE_URL names no database of several: set {first}_DATABASE_URL.\n"
+    )
+    assert not list(project.path.glob("*.db"))
+
+
+def git(project: Project, *arguments: str) -> None:
+    identity = ["-c", "user.name=x", "-c", "user.email=x@example.com"]
+    subprocess.run(["git", *identity, *arguments], cwd=project.path, check=True)
+
+
+def test_a_missing_folder_is_told_apart_from_a_lost_one(project: Project) -> None:
+    folder = project.versions
+    git(project, "init", "--quiet")
+    git(project, "add", ".")
+    git(project, "commit", "--quiet", "-m", "x")
+    shutil.rmtree(folder)
+    run = current(project)
+    assert run.stderr == (
+        f"FAILED: The folder {folder} is missing. Restore it: git restore --source=HEAD {folder}\n"
+    )
+    git(project, "restore", "--source=HEAD", str(folder))
+    assert current(project).returncode == 0
+    new = folder.with_name("billing")
+    if len(project.histories) > 1:
+        edit(project.path / "alembic.ini", "migrations/main\n", "migrations/billing\n")
+    else:
+        edit(project.path / "alembic.ini", "path_separator", "version_locations = %(here)s/migrations/"
+             "billing\npath_separator")  # fmt: skip
+    run = current(project)
+    assert run.stderr == (
+        f"FAILED: There is no folder {new}. For a new history, create it with a file that git keeps:"
+        f"\nmkdir {new} && touch {new / '.gitkeep'}\n"
+    )
+    subprocess.run(run.stderr.splitlines()[1], shell=True, check=True)
+    assert current(project).returncode == 0
+    git(project, "add", ".")
+    clone = project.path.with_name("clone")
+    git(project, "commit", "--quiet", "-m", "y")
+    git(project, "clone", "--quiet", str(project.path), str(clone))
+    assert current(Project(clone, project.answers)).returncode == 0
+
+
+def test_the_readme_says_to_add_a_file_that_git_keeps(bake: Bake) -> None:
+    assert ".gitkeep` in it: git does not keep" in bake(databases="several").read("README.md")

@@ -74,7 +74,7 @@ def database_url(name: str, given: str | None = None, fallback: str | None = Non
     database main), ``MAIN_DATABASE_URL`` in the file ``.env``, ``fallback``, the development
     database.
 
-    :raises ValueError: when the one that counts is not a URL.
+    :raises ValueError: when the one that counts is not a URL, and when only DATABASE_URL is set.
     """
     variable = f"{name.upper()}_DATABASE_URL"
     sources = {
@@ -85,6 +85,8 @@ def database_url(name: str, given: str | None = None, fallback: str | None = Non
     for source, text in sources.items():
         if text is not None:
             return parse_url(text, source, DEVELOPMENT_URLS[name])
+    if environment_variable("DATABASE_URL") is not None:
+        raise ValueError(f"DATABASE_URL names no database of several: set {variable}.")
     return DEVELOPMENT_URLS[name]
 {% endif %}
 

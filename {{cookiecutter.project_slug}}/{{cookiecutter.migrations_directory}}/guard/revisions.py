@@ -4,7 +4,9 @@ Every room may ask here.
 """
 
 import ast
+import subprocess
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,7 +86,23 @@ def refuse_missing_folders(script: ScriptDirectory) -> None:
                 f'Config(…, ini_section="{names[0]}"),\nand set its version_locations to the '
                 f"folder {names[0]} of the migrations."
             )
-        raise CommandError(f"The folder {folder} is missing. Restore it from git.")
+        if is_in_git(folder):
+            raise CommandError(
+                f"The folder {folder} is missing. Restore it: git restore --source=HEAD {folder}"
+            )
+        raise CommandError(
+            f"There is no folder {folder}. For a new history, create it with a file that git "
+            f"keeps:\nmkdir {folder} && touch {folder / '.gitkeep'}"
+        )
+
+
+def is_in_git(folder: Path) -> bool:
+    """Return whether git has files of a folder, in the commit that is checked out."""
+    command = ["git", "ls-tree", "-r", "--name-only", "HEAD", f"{folder.name}/"]
+    with suppress(OSError):  # There is no git here, or not even the folder above.
+        found = subprocess.run(command, cwd=folder.parent, capture_output=True, check=False)
+        return bool(found.stdout.strip())
+    return False
 
 
 def folders_of_histories(script: ScriptDirectory) -> list[str]:
