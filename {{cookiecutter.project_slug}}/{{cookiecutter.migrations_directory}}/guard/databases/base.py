@@ -6,7 +6,16 @@ from enum import Enum, auto
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Dialect, Engine, create_engine, pool
+from sqlalchemy import (
+    URL,
+    Connection,
+    Constraint,
+    Dialect,
+    Engine,
+    Table,
+    create_engine,
+    pool,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -181,6 +190,17 @@ class Database:
     ) -> bool | None:
         """Return whether two types are one in this database, or None to let Alembic compare."""
         return None
+
+    def is_there_without_name(self, connection: Connection, constraint: Constraint) -> bool:
+        """Return whether the database has a constraint of a model, but without a name."""
+        return False
+
+    def has_other_name(self, connection: Connection, columns: Sequence[str], model: Table) -> bool:
+        """Return whether a foreign key without a name is that of a model, which has one.
+
+        :param columns: those of the table in the database.
+        """
+        return False
 
     def unescaped(self, literal: str) -> str:
         """Return the value of a text literal in SQL, given without its outer quotes."""

@@ -2,18 +2,21 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Engine, create_engine, event, pool
+from sqlalchemy import URL, Connection, Constraint, Engine, Table, create_engine, event, pool
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.schema import CreateTable
 
 from .base import Database, Problem, Take, only_asked
-from .sqlite_copies import look_before_a_table_is_copied, restore
+from .sqlite_copies import definition, look_before_a_table_is_copied, resolved, restore
+from .sqlite_definitions import Clause, clauses
 
 # The primary codes: https://www.sqlite.org/rescode.html
 PROBLEMS = {
@@ -115,6 +118,34 @@ class SQLite(Database):
     adding_a_check_blocks = ""
     setting_not_null_blocks = ""
     conversion_can_fail = False
+
+    def is_there_without_name(self, connection: Connection, constraint: Constraint) -> bool:
+        table = constraint.table
+        wanted = [each for each in clauses_of_model(table, connection)
+                  if each.name == str(constraint.name).lower()]  # fmt: skip
+        unnamed = unnamed_clauses(table.name, connection)
+        return bool(wanted) and all(replace(each, name=None) in unnamed for each in wanted)
+
+    def has_other_name(self, connection: Connection, columns: Sequence[str], model: Table) -> bool:
+        names = tuple(column.lower() for column in columns)
+        here = [each for each in unnamed_clauses(model.name, connection)
+                if each.kind == "FOREIGN KEY" and each.columns == names]  # fmt: skip
+        wanted = clauses_of_model(model, connection)
+        return bool(here) and all(each.is_in(wanted) for each in here)
+
+
+def clauses_of_model(table: Table, connection: Connection) -> list[Clause]:
+    return clauses(str(CreateTable(table).compile(connection)))
+
+
+def unnamed_clauses(table: str, connection: Connection) -> list[Clause]:
+    """Return what a table in the database has without a name, as its CREATE TABLE says."""
+    cursor = connection.connection.cursor()
+    try:
+        found = resolved(clauses(definition(cursor, table)), cursor)
+    finally:
+        cursor.close()
+    return [clause for clause in found if clause.name is None]
 
 
 def prepare_connection(connection: DBAPIConnection, _: ConnectionPoolEntry) -> None:

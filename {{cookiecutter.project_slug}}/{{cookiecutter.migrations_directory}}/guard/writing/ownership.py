@@ -11,8 +11,9 @@ from typing import Any
 from alembic import context as alembic_context
 from alembic import op
 from alembic.config import Config
-from sqlalchemy import MetaData
+from sqlalchemy import ForeignKeyConstraint, MetaData
 
+from .. import databases
 from ..history.recording import Objects, known_objects
 from ..settings import Settings, read
 
@@ -86,8 +87,29 @@ def include_object(
     if kind == "table" and compare_to is None:
         return is_ours((item.schema, item.name))
     if kind == "check_constraint" and not reflected and compare_to is None:
-        return not comes_with_its_type(item)
+        return not comes_with_its_type(item) and not is_unnamed(item, reflected)
+    if kind in ("unique_constraint", "foreign_key_constraint") and compare_to is None:
+        return not is_unnamed(item, reflected)
     return True
+
+
+def is_unnamed(constraint: Any, reflected: bool) -> bool:
+    """Return whether a constraint is in the database and in a model, with a name only there.
+
+    SQLite has such constraints: in a table that was not made by a revision.
+    """
+    migration = op.get_context()
+    known, connection = databases.of(migration.dialect.name), migration.connection
+    assert connection is not None
+    if not reflected:
+        return known.is_there_without_name(connection, constraint)
+    if constraint.name is not None or not isinstance(constraint, ForeignKeyConstraint):
+        return False
+    models = [each.tables.get(constraint.table.key) for each in metadata()]
+    return any(
+        model is not None and known.has_other_name(connection, constraint.column_keys, model)
+        for model in models
+    )
 
 
 def is_view(table: Any) -> bool:
