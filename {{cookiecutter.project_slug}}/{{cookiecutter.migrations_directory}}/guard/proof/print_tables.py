@@ -13,6 +13,10 @@ from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+# As in running/together.py: nothing is written, so all databases may be asked. This file is run
+# by its path, and cannot import that one.
+EVERY_DATABASE = "guard.every_database"
+
 
 def tables_of_env(ini: str, section: str) -> list[tuple[str | None, str]]:
     """Return schema and name of the tables in ``target_metadata``, without any database.
@@ -30,6 +34,7 @@ def tables_of_env(ini: str, section: str) -> list[tuple[str | None, str]]:
         return []
 
     config = Config(ini, ini_section=section, output_buffer=StringIO())
+    config.attributes[EVERY_DATABASE] = True
     script = ScriptDirectory.from_config(config)
     with EnvironmentContext(config, script, fn=look, as_sql=True):
         script.run_env()

@@ -12,11 +12,12 @@ from importlib.util import find_spec
 from typing import Any
 
 from alembic import context as alembic_context
+from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
-from alembic.operations.ops import MigrationScript
+from alembic.operations.ops import AlterColumnOp, MigrationScript
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
-from alembic.util import CommandError, DispatchPriority
+from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
 from sqlalchemy import Column, Dialect, MetaData
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeEngine
@@ -43,10 +44,32 @@ __all__ = [
 # The package of the guard, whatever it is called here.
 PLUGIN = f"{(__package__ or '').rpartition('.')[0]}.comparison"
 
+
+def compare_nullable(
+    context: AutogenContext,
+    operation: AlterColumnOp,
+    schema: str | None,
+    table_name: str,
+    column_name: str,
+    database_column: Column[Any],
+    model_column: Column[Any],
+) -> PriorityDispatchResult:
+    """Take no notice of NOT NULL on a primary key, which has no NULL either way.
+
+    On SQLite it says NOT NULL only where somebody wrote it.
+    """
+    if not (model_column.primary_key and database_column.primary_key):
+        return PriorityDispatchResult.CONTINUE
+    operation.existing_nullable = database_column.nullable
+    return PriorityDispatchResult.STOP
+
+
 with suppress(ValueError):  # It is registered already, by an earlier import of this module.
-    Plugin(PLUGIN).add_autogenerate_comparator(
-        compare_default, "column", "server_default", priority=DispatchPriority.FIRST
-    )
+    plugin = Plugin(PLUGIN)
+    for comparator, aspect in ((compare_default, "server_default"), (compare_nullable, "nullable")):
+        plugin.add_autogenerate_comparator(
+            comparator, "column", aspect, priority=DispatchPriority.FIRST
+        )
 
 
 def prepare(dialect: Dialect) -> None:
