@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import (
     Bake,
     NewDatabase,
@@ -562,34 +563,110 @@ def test_one_session_stores_each_model_in_its_database(
     assert query(databases["analytics"], "SELECT page FROM visits") == [("/",)]
 
 
-@pytest.mark.machine
-def test_a_third_database_takes_the_edits_of_the_readme(
-    project: Project, new_database: NewDatabase
-) -> None:
-    several = project.answers["databases"] == "several"
-    readme = project.read("README.md")
-    edits = re.findall(r"^\d\. (`\S+`)", readme[readme.index("To add a database") :], re.MULTILINE)
-    migrations = ["`alembic.ini`"] if several else []
-    expected = ["`settings.py`", "`models/billing/__init__.py`", *migrations, "`docs/billing.md`"]
-    assert edits[: len(expected)] == expected
-    assert "`uv run python docs/diagram.py` updates it" in readme
+STEP = re.compile(r"^\d\. (.*\n(?:   .*\n)*)", re.MULTILINE)
 
+
+def steps_of_readme(project: Project) -> list[str]:
+    """Return the steps with which the README adds a database."""
+    readme = project.read("README.md")
+    return STEP.findall(readme[readme.index("To add a database") : readme.index("## Deploy")])
+
+
+def add_billing(project: Project) -> None:
+    """Take the steps of the README."""
+    several = project.answers["databases"] == "several"
+    server = project.answers.get("database", "sqlite") != "sqlite"
+    said = [re.findall(r"`([^`]+)`", step)[0] for step in steps_of_readme(project)]
+    assert said == [
+        "settings.py",
+        "models/billing/__init__.py",
+        *(["alembic.ini"] if several else []),
+        "uv run python docs/diagram.py",
+        ".env.example",
+        *(["compose.yaml"] if server else []),
+    ]
     project.replace("src/my_shop/settings.py", '"analytics")', '"analytics", "billing")')
     models = project.path / "src" / "my_shop" / "models"
     (models / "billing").mkdir()
     shutil.copy(models / "main" / "__init__.py", models / "billing")
     if several:
         (project.path / "migrations" / "billing").mkdir()
+        (project.path / "migrations" / "billing" / ".gitkeep").touch()
         ini = project.read("alembic.ini")
         section = re.search(r"\[main\]\n.*\n", ini)
         assert section is not None
         project.replace(
             "alembic.ini", section[0], section[0] + section[0].replace("main", "billing")
         )
-    shutil.copy(project.path / "docs" / "main.md", project.path / "docs" / "billing.md")
     project.succeed("docs.diagram")
+    copy_lines(project, ".env.example", "ANALYTICS_DATABASE_URL")
+    if server:
+        copy_lines(project, "compose.yaml", "ANALYTICS_DATABASE_URL: ", "CREATE DATABASE")
+        if several:
+            text = project.read("compose.yaml")
+            more = re.sub(
+                r"(alembic --name )analytics( [^&\"\n]+)", r"\1analytics\2 && \1billing\2", text
+            )
+            (project.path / "compose.yaml").write_text(more)
 
-    (models / "billing" / "invoice.py").write_text(
+
+def copy_lines(project: Project, name: str, *words: str) -> None:
+    """Copy each line that has a word in it, for the database billing."""
+    lines = project.read(name).splitlines(keepends=True)
+    for place, line in reversed(list(enumerate(lines))):
+        if any(word in line for word in words):
+            other = line.replace("analytics", "billing").replace("ANALYTICS", "BILLING")
+            lines.insert(place + 1, other)
+    (project.path / name).write_text("".join(lines))
+
+
+@pytest.mark.parametrize("layout", ["several", "shared_history"])
+def test_no_file_knows_two_databases_and_not_the_third(bake: Bake, layout: str) -> None:
+    project = bake(database="postgresql", databases=layout)
+    own = ("models/analytics/", "migrations/", "docs/analytics.md", "docs/baseline.md", "guard/")
+    knowing = {
+        name
+        for name in project.files - {".cookiecutter.json", "README.md"}
+        if not any(part in name for part in own) and "analytics" in project.read(name).lower()
+    }
+    add_billing(project)
+    assert knowing == {name for name in knowing if "billing" in project.read(name).lower()}, (
+        "the README has no step for them"
+    )
+    for name in knowing:
+        text = project.read(name).lower()
+        assert text.count("analytics") == text.count("billing"), name
+    compose = yaml.safe_load(project.read("compose.yaml"))
+    assert compose["services"]["migrate"]["environment"]["BILLING_DATABASE_URL"].endswith(
+        "my_shop_billing"
+    )
+    assert "CREATE DATABASE my_shop_billing;" in compose["configs"]["databases"]["content"]
+    assert "# The models of the database billing" in project.read("docs/billing.md")
+    project.succeed("docs.diagram", "--check")
+
+
+@pytest.mark.parametrize("layout", ["several", "shared_history"])
+def test_the_hooks_before_a_commit_know_the_revisions_of_each_database(
+    bake: Bake, layout: str
+) -> None:
+    project = bake(database="postgresql", databases=layout)
+    config = yaml.safe_load(project.read(".pre-commit-config.yaml"))
+    hooks = {hook["id"]: hook for repo in config["repos"] for hook in repo["hooks"]}
+    folder = "billing" if layout == "several" else "versions"
+    for name in ("sql", "migrations"):
+        assert re.match(hooks[name]["files"], f"migrations/{folder}/2027_01_01-x.py")
+    assert not re.match(hooks["sql"]["files"], "migrations/guard/running/command.py")
+    for name in ("migrations", "diagram"):
+        assert re.match(hooks[name]["files"], "src/my_shop/models/billing/invoice.py")
+
+
+@pytest.mark.machine
+def test_a_third_database_takes_the_edits_of_the_readme(
+    project: Project, new_database: NewDatabase
+) -> None:
+    several = project.answers["databases"] == "several"
+    add_billing(project)
+    (project.path / "src/my_shop/models/billing/invoice.py").write_text(
         "from sqlalchemy.orm import Mapped, mapped_column\n\n"
         "from my_shop.models.billing import Base\n\n\n"
         "class Invoice(Base):\n"
@@ -597,6 +674,7 @@ def test_a_third_database_takes_the_edits_of_the_readme(
         "    id: Mapped[int] = mapped_column(primary_key=True)\n"
     )
     project.succeed("docs.diagram")
+    assert "invoices {" in project.read("docs/billing.md")
     names = [*project.names, "billing"]
     urls = {name: with_driver(new_database("sqlite")) for name in names}
     histories = [["--name", name] for name in names] if several else [[]]
