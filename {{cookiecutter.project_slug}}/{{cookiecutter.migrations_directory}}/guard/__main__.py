@@ -1,9 +1,10 @@
 """``python -m migrations.guard COMMAND``: what Alembic itself has no command for.
 
-    lint [BRANCH]    check the SQL of revisions that BRANCH does not have (default: main)
+    lint [BRANCH]    check the revisions that BRANCH does not have, and that those it has stay
+    rebase [BRANCH]  put the revisions that BRANCH does not have behind its head
     finish PATH      format a new revision and note it in head.txt; the post-write hook
 
-Options as those of alembic: -c PATH, --name SECTION, -x name=value.
+BRANCH is the head of the remote by default, or main. Options as those of alembic: -c PATH, --name SECTION, -x name=value.
 """
 
 import sys

@@ -34,17 +34,28 @@ def parser() -> ArgumentParser:
     made.add_argument("-x", action="append", help="a setting for this call: -x name=value")
     made.add_argument("--raiseerr", action="store_true", help="show the traceback of an error")
     commands = made.add_subparsers(required=True)
-    lint_parser = commands.add_parser("lint", help="check the SQL of new revisions")
-    lint_parser.add_argument("branch", nargs="?", default="main")
-    lint_parser.set_defaults(command=lint)
+    for name, command, text in (
+        ("lint", lint, "check what is new, and that what was there stays"),
+        ("rebase", rebase, "put new revisions behind the head of another branch"),
+    ):
+        added = commands.add_parser(name, help=text)
+        added.add_argument("branch", nargs="?", help="default: the head of the remote, or main")
+        added.set_defaults(command=command)
     return made
 
 
 def lint(configs: list[Config], options: Namespace) -> int:
-    """Check the SQL of the revisions that a branch does not have."""
+    """Check the revisions that a branch does not have, and that those it has stay."""
     from .history.lint import lint
 
-    return max(lint(config, options.branch) for config in configs)
+    return max([lint(config, options.branch) for config in configs])
+
+
+def rebase(configs: list[Config], options: Namespace) -> int:
+    """Put the revisions that a branch does not have behind its head."""
+    from .history.rebase import rebase
+
+    return max([rebase(config, options.branch) for config in configs])
 
 
 def configurations(options: Namespace) -> list[Config]:

@@ -174,6 +174,27 @@ class Database:
     # Tools that change a large table without blocking it.
     online_schema_change = ""
 
+    # Reading SQL, and what only lint knows
+
+    # The name that sqlglot gives the language of this database; empty for standard SQL.
+    sql_grammar = ""
+    # Whether a text or number that is too long for its column is an error.
+    enforces_lengths = True
+    # Whether a time with a time zone and one without are stored in different ways.
+    stores_time_zones = True
+    # Whether UPDATE after DDL in a transaction keeps the table locked for others.
+    ddl_holds_locks = False
+    # Whether ALTER TABLE works only inside of op.batch_alter_table().
+    alters_by_copying = False
+    # Whether one process at a time works with a database, so that nobody has to wait.
+    single_process = False
+    # The type of JSON that can be compared, where there is another one that cannot.
+    comparable_json = ""
+
+    def exclusion(self, name: str, table: tuple[str | None, str]) -> Any:
+        """Return the operation that adds an exclusion constraint, where there is such a thing."""
+        return None
+
     def keeps_storage(self, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
         """Return whether a column changes its type without the table being rewritten."""
         return False

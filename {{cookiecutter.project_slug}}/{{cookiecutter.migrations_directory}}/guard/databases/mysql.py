@@ -116,6 +116,8 @@ class MySQL(Database):
     alter_repeats_the_definition = True
     foreign_keys_need_an_index = True
     unchecked_foreign_key = ("SET foreign_key_checks = 0", "SET foreign_key_checks = 1")
+    sql_grammar = "mysql"
+    stores_time_zones = False
     online_schema_change = "gh-ost or pt-online-schema-change"
 
     def keeps_storage(self, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:

@@ -158,7 +158,16 @@ class PostgreSQL(Database):
     concurrent_index_option = "postgresql_concurrently"
     not_valid_option = "postgresql_not_valid"
     native_enums = True
+    sql_grammar = "postgres"
+    ddl_holds_locks = True
+    comparable_json = "postgresql.JSONB()"
     using_option = "postgresql_using"
+
+    def exclusion(self, name: str, table: tuple[str | None, str]) -> Any:
+        from alembic.ddl.postgresql import CreateExcludeConstraintOp
+
+        schema, table_name = table
+        return CreateExcludeConstraintOp(name, table_name, [], schema=schema)
 
     def keeps_storage(self, old: TypeEngine[Any], new: TypeEngine[Any]) -> bool:
         if is_enum(old) or is_enum(new):

@@ -118,6 +118,11 @@ class SQLite(Database):
     adding_a_check_blocks = ""
     setting_not_null_blocks = ""
     conversion_can_fail = False
+    sql_grammar = "sqlite"
+    enforces_lengths = False
+    stores_time_zones = False
+    alters_by_copying = True
+    single_process = True
 
     def is_there_without_name(self, connection: Connection, constraint: Constraint) -> bool:
         table = constraint.table

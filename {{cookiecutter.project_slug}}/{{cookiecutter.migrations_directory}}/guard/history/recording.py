@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from io import StringIO
@@ -39,17 +40,43 @@ from .. import databases
 Direction = Literal["upgrade", "downgrade"]
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where and how a revision calls an operation.
+
+    :param lines: of the revision file, the innermost first: a function of it may call another.
+    :param in_transaction: whether it is outside of ``autocommit_block()``.
+    :param in_batch: whether it is inside of ``batch_alter_table()``.
+    """
+
+    lines: tuple[int, ...]
+    in_transaction: bool
+    in_batch: bool
+
+
 @dataclass
 class Recording:
     """What a function of a revision does.
 
     :param operations: in their order. Those of ``batch_alter_table()`` are recorded as plain
         ones, with table and schema; what goes through a connection as the DDL that it is.
+    :param places: that of each operation.
     :param unread: where reading stopped and why, or None when it came to the end.
+    :param path: of the revision file.
     """
 
     operations: list[MigrateOperation] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
     unread: str | None = None
+    path: str = ""
+    in_transaction: bool = field(default=True, repr=False)
+
+    def add(self, operation: MigrateOperation, in_batch: bool = False) -> None:
+        """Note an operation that the revision is just calling."""
+        frames = traceback.walk_stack(None)
+        lines = [line for frame, line in frames if frame.f_code.co_filename == self.path]
+        self.operations.append(operation)
+        self.places.append(Place(tuple(lines), self.in_transaction, in_batch))
 
 
 class NeedsDatabase(BaseException):
@@ -69,7 +96,7 @@ def record(
     :param direction: which function.
     :param database: where several databases share a history, the one that the function is given.
     """
-    recording = Recording()
+    recording = Recording(path=script.path)
     function = getattr(script.module, direction, None)
     if function is None:
         recording.unread = f"there is no {direction}()"
@@ -147,8 +174,8 @@ def replace_execution(operations: Operations, recording: Recording) -> None:
     """Let one ``op`` record: only this instance, no class is changed."""
     bind = Bind(operations.migration_context.dialect, recording)
 
-    def invoke(operation: MigrateOperation) -> Any:
-        recording.operations.append(operation)
+    def invoke(operation: MigrateOperation, in_batch: bool = False) -> Any:
+        recording.add(operation, in_batch)
         if isinstance(operation, CreateTableOp):  # As op.bulk_insert() may need the table.
             return operation.to_table(operations.migration_context)
         return None
@@ -159,20 +186,29 @@ def replace_execution(operations: Operations, recording: Recording) -> None:
     ) -> Iterator[BatchOperations]:
         table: Any = SimpleNamespace(table_name=table_name, schema=schema)
         batch = BatchOperations(operations.migration_context, impl=table)
-        replace(batch)
+        replace(batch, in_batch=True)
         yield batch
 
     def run_async(function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         raise NeedsDatabase("op.run_async() needs a database")
 
-    def replace(operations: Any) -> None:
-        operations.invoke = invoke
+    @contextmanager
+    def autocommit_block() -> Iterator[None]:
+        recording.in_transaction = False
+        try:
+            yield
+        finally:
+            recording.in_transaction = True
+
+    def replace(operations: Any, in_batch: bool = False) -> None:
+        operations.invoke = partial(invoke, in_batch=in_batch)
         operations.get_bind = lambda: bind
         operations.run_async = run_async
 
     replace(operations)
     operations.batch_alter_table = batch_alter_table  # type: ignore[method-assign]
     operations.migration_context.connection = bind  # type: ignore[assignment]
+    operations.migration_context.autocommit_block = autocommit_block  # type: ignore[method-assign]
 
 
 class Bind:
@@ -200,7 +236,7 @@ class Bind:
             operation = DropIndexOp.from_index(statement.element)
         else:
             operation = ExecuteSQLOp(statement)
-        self.recording.operations.append(operation)
+        self.recording.add(operation)
         return NoResult()
 
     exec_driver_sql = execute

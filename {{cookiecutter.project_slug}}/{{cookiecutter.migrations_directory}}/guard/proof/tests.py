@@ -16,6 +16,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError, coerce_resource_to_filename
 from sqlalchemy import Engine, event, inspect
 
+from ..head import head_in
 from ..messages import command_line
 from .application import Application, Layout
 from .commands import alembic, alembic_config, migrate, tables_of_env
@@ -245,7 +246,7 @@ def test_the_head_file_names_the_head(revision_files: ScriptDirectory) -> None:
     for head in revision_files.get_revisions("heads")[:1]:
         file = Path(head.path).with_name("head.txt")
         assert file.exists(), f"{file} is missing: write {head.revision} into it"
-        named = file.read_text(encoding="utf-8").strip()
+        named = head_in(file.read_text(encoding="utf-8"))
         assert named in revision_files.get_heads(), (
             f"{file} says {named}, but the head is {head.revision}"
         )

@@ -76,10 +76,12 @@ def rules_without(disabled: Iterable[str]) -> list[Rule]:
 
     :raises CommandError: when there is no rule of that name.
     """
+    from .deployment import RULE_NAMES
+
     for name in disabled:
-        if name not in RULES:
+        if name not in RULE_NAMES:
             raise CommandError(
-                f"Unknown rule {name!r} in remarks of [guard]. Known are: {', '.join(RULES)}"
+                f"Unknown rule {name!r} in remarks of [guard]. Known are: {', '.join(RULE_NAMES)}"
             )
     return [rule for name, rule in RULES.items() if name not in set(disabled)]
 
@@ -292,7 +294,8 @@ def new_column_rewrites_table(
     column = operation.column
     if not database.rewriting_blocks:
         return None
-    if not (differs_from_row_to_row(column) or column.identity is not None):
+    numbered = column.identity is not None or column.autoincrement is True
+    if not (differs_from_row_to_row(column) or numbered):
         return None
     table, _ = table_and_column(operation)
     return Remark(
@@ -317,7 +320,7 @@ def index_locks_writers(
     if not isinstance(operation, CreateIndexOp):
         return None
     database = databases.of(dialect.name)
-    if not database.building_an_index_blocks:
+    if not database.building_an_index_blocks or operation.kw.get(database.concurrent_index_option):
         return None
     table = (operation.schema, operation.table_name)
     start = f"Building this index {blocks(database.building_an_index_blocks, table)}."
@@ -360,7 +363,7 @@ def constraint_locks_table(
     is_key = isinstance(operation, CreateForeignKeyOp)
     blocked = database.adding_a_foreign_key_blocks if is_key else database.adding_a_check_blocks
     table = table_of(operation)
-    if not blocked or table is None:
+    if not blocked or table is None or operation.kw.get(database.not_valid_option):
         return None
     start = f"Checking all rows {blocks(blocked, table)}."
     if database.not_valid_option:

@@ -10,6 +10,8 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..head import head_file, write_head
+
 
 def finish(path: Path) -> None:
     """Format a revision, if ruff is installed, and write its id into ``head.txt`` beside it.
@@ -21,8 +23,7 @@ def finish(path: Path) -> None:
             ruff = [sys.executable, "-m", "ruff", *command, "--quiet", str(path)]
             subprocess.run(ruff, check=False)
     if revision := revision_in(path.read_text(encoding="utf-8")):
-        head = path.with_name("head.txt")
-        head.write_text(f"{revision}\n", encoding="utf-8", newline="\n")
+        write_head(head_file(path), revision)
 
 
 def revision_in(source: str) -> str | None:
