@@ -16,7 +16,7 @@ from typing import Any
 
 from alembic.config import Config
 from alembic.operations import Operations
-from alembic.operations.ops import ExecuteSQLOp, MigrateOperation
+from alembic.operations.ops import AlterColumnOp, ExecuteSQLOp, MigrateOperation
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
@@ -27,7 +27,7 @@ from .. import databases, settings
 from ..rules import Remark, rules_without
 from ..rules.deployment import RULE_NAMES, findings
 from ..rules.operations import Key, table_of
-from ..rules.statements import Step
+from ..rules.statements import ChangeEnumOp, Step
 from ..running.command import current
 from . import report
 from .acceptance import Acceptance, acceptances, accepted
@@ -48,12 +48,16 @@ OURS = (
     "adding-serial-primary-key-field",
     "ban-concurrent-index-creation-in-transaction",
     "ban-drop-column",
+    "ban-drop-constraint",
     "ban-drop-database",
+    "ban-drop-default",
+    "ban-drop-not-null",
     "ban-drop-table",
     "ban-truncate-cascade",
     "changing-column-type",
     "constraint-missing-not-valid",
     "disallowed-unique-constraint",
+    "prefer-text-field",
     "renaming-column",
     "renaming-table",
     "require-concurrent-index-creation",
@@ -204,7 +208,7 @@ def check(
     places: dict[int, tuple[Revision, tuple[int, ...]]] = {}
     steps: list[Step] = []
     for revision in revisions:
-        for step, lines in steps_of(revision, dialect, result):
+        for step, lines in steps_of(revision, dialect, result, database):
             steps.append(step)
             places[id(step)] = revision, lines
     ids = {each.revision for each in new}
@@ -212,8 +216,10 @@ def check(
         steps, dialect, disabled, lambda table: steps_on(table, script, ids, dialect, database)
     ):
         revision, lines = places[id(step)]
-        names = [rule, *([ALSO_ACCEPTED_BY[rule]] if rule in ALSO_ACCEPTED_BY else [])]
-        if any([accepted(name, lines, revision.accepting) for name in names]):
+        other = ALSO_ACCEPTED_BY.get(rule, "")
+        if accepted(rule, lines, revision.accepting) or accepted(
+            other, lines, revision.accepting, anywhere=True
+        ):
             continue
         line = lines[0] if lines else 1
         text = text_of(remark)
@@ -225,11 +231,17 @@ def check(
 
 def text_of(remark: Remark) -> str:
     """Return the words and the code of a remark."""
-    return "\n".join(line if isinstance(line, str) else "op.alter_column(…)" for line in remark.lines)
+    return "\n".join(
+        f'op.alter_column("{line.table_name}", "{line.column_name}", existing_type=..., '
+        f'new_column_name="{line.modify_name}")'
+        if isinstance(line, AlterColumnOp)
+        else str(line)
+        for line in remark.lines
+    )
 
 
 def steps_of(
-    revision: Revision, dialect: Dialect, result: Branch
+    revision: Revision, dialect: Dialect, result: Branch, database: str | None
 ) -> Iterator[tuple[Step, tuple[int, ...]]]:
     """Return what a revision does, with the lines of the file; note what cannot be read."""
     recording = revision.recording
@@ -242,6 +254,8 @@ def steps_of(
             result.add(Finding(revision.path, line, "", text))
         sql = as_text(operation.sqltext, dialect) if isinstance(operation, ExecuteSQLOp) else ""
         for each in reading.operations:
+            if isinstance(each, ChangeEnumOp) and each.values is not None:
+                complete(each, revision.script, dialect, database)
             yield (
                 Step(each, revision.script.revision, place.in_transaction, place.in_batch, sql),
                 place.lines,
@@ -251,6 +265,16 @@ def steps_of(
         found = re.match(r"line (\d+): (.*)", recording.unread, re.DOTALL)
         line, words = (int(found[1]), found[2]) if found else (1, recording.unread)
         result.add(Finding(revision.path, max(line, 1), "", f"Unread from here: {words}"))
+
+
+def complete(
+    change: ChangeEnumOp, script: Script, dialect: Dialect, database: str | None
+) -> None:
+    """Find out what an enum loses whose new values are given: downgrade() has the old ones."""
+    for other in record(script, dialect, "downgrade", database=database).operations:
+        if isinstance(other, ChangeEnumOp) and other.name == change.name and other.values:
+            new = change.values or ()
+            change.gone = tuple(value for value in other.values if value not in new)
 
 
 def steps_on(

@@ -36,6 +36,7 @@ from sqlalchemy import Column, Dialect, Enum, create_mock_engine, schema
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import databases
+from ..rules.statements import ChangeEnumOp
 
 Direction = Literal["upgrade", "downgrade"]
 
@@ -200,12 +201,25 @@ def replace_execution(operations: Operations, recording: Recording) -> None:
         finally:
             recording.in_transaction = True
 
+    def sync_enum_values(
+        enum_schema: str,
+        enum_name: str,
+        new_values: Iterable[str],
+        affected_columns: object = (),
+        enum_values_to_rename: Iterable[tuple[str, str]] = (),
+        **options: Any,
+    ) -> None:
+        renamed = [old for old, _ in enum_values_to_rename]
+        recording.add(ChangeEnumOp(enum_name, gone=renamed, values=new_values))
+
     def replace(operations: Any, in_batch: bool = False) -> None:
         operations.invoke = partial(invoke, in_batch=in_batch)
         operations.get_bind = lambda: bind
         operations.run_async = run_async
 
     replace(operations)
+    if hasattr(operations, "sync_enum_values"):  # Of alembic-postgresql-enum.
+        operations.sync_enum_values = sync_enum_values
     operations.batch_alter_table = batch_alter_table  # type: ignore[method-assign]
     operations.migration_context.connection = bind  # type: ignore[assignment]
     operations.migration_context.autocommit_block = autocommit_block  # type: ignore[method-assign]
@@ -323,6 +337,8 @@ class Objects:
         elif isinstance(operation, AlterColumnOp):
             name = operation.modify_name or operation.column_name
             self.add_column(in_schema, operation.table_name, name, operation.modify_type)
+        elif isinstance(operation, ChangeEnumOp):
+            self.enums.add(operation.name)
         elif isinstance(operation, RenameTableOp):
             self.rename_table(in_schema, operation.table_name, operation.new_table_name)
         elif isinstance(operation, ExecuteSQLOp):

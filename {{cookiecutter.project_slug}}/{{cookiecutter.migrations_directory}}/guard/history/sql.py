@@ -76,10 +76,6 @@ class Reading:
 
 def read_operation(operation: MigrateOperation, dialect: Dialect) -> Reading:
     """Return what an operation does: SQL as other operations, and any other one as it is."""
-    if type(operation).__name__ == "SyncEnumValuesOp":  # Of alembic-postgresql-enum.
-        old, new = (list(getattr(operation, name, ())) for name in ("old_values", "new_values"))
-        return Reading([ChangeEnumOp(str(getattr(operation, "name", "")), difference(new, old),
-                                     difference(old, new))])  # fmt: skip
     if not isinstance(operation, ExecuteSQLOp):
         return Reading([operation])
     statement: Any = operation.sqltext
@@ -103,10 +99,6 @@ def rows_of(
     table = statement.table
     key = (getattr(table, "schema", None), str(getattr(table, "name", table)))
     return ChangeRowsOp(kind, key, [str(each) for each in columns], chosen, reads)
-
-
-def difference(one: list[str], other: list[str]) -> list[str]:
-    return [value for value in one if value not in other]
 
 
 def read_sql(sql: str, dialect: Dialect) -> Reading:

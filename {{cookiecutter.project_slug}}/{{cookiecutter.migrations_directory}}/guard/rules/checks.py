@@ -21,6 +21,7 @@ from alembic.operations.ops import (
 )
 from alembic.util import CommandError
 from sqlalchemy import Column, Dialect
+from sqlalchemy.types import NullType
 
 from .. import databases
 from .operations import (
@@ -120,6 +121,8 @@ def renames_column(
         if not isinstance(other, DropColumnOp) or table_of(other) != table:
             continue
         old = other.to_column()
+        if isinstance(old.type, NullType):  # Written by hand, which need not name the type.
+            old.type = other.kw.get("existing_type") or operation.column.type
         if same_kind(old.type, operation.column.type):
             return Remark(
                 f"If {full_name(table)}.{old.name} is renamed to {new}, replace "

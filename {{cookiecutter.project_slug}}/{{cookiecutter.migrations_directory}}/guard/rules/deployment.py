@@ -109,10 +109,10 @@ def is_checked(table: Key, column: str, before: Sequence[Step], dialect: Dialect
 
 def has_default(operation: AlterColumnOp, before: Sequence[Step]) -> bool:
     """Return whether code that leaves out a column still gets a value for it."""
-    if operation.modify_server_default not in (False, None):
-        return True
-    if operation.existing_server_default not in (False, None):
-        return True
+    if operation.modify_server_default is not False:
+        return operation.modify_server_default is not None
+    if operation.existing_server_default is not False:
+        return operation.existing_server_default is not None
     table, column = table_and_column(operation)
     for step in reversed(before):
         earlier = step.operation
@@ -202,10 +202,11 @@ def what_is_lost(old: Any, new: Any, dialect: Dialect) -> str:
         return "larger numbers fail" if smaller and database.enforces_lengths else ""
     if isinstance(old, Numeric | Float) and isinstance(new, Integer):
         return "fractions are lost"
+    if isinstance(old, Float) or isinstance(new, Float):
+        exact = isinstance(old, Numeric) and not isinstance(old, Float)
+        return "digits are lost, as a float is not exact" if exact else ""
     if isinstance(old, Numeric) and isinstance(new, Numeric):
-        if isinstance(new, Float):
-            return "" if isinstance(old, Float) else "digits are lost, as a float is not exact"
-        if isinstance(old, Float) or not database.enforces_lengths:
+        if not database.enforces_lengths:
             return ""
         if (new.scale or 0) < (old.scale or 0) and new.precision is not None:
             return "decimal places are lost"
@@ -242,9 +243,11 @@ def drops_default(step: Step, before: Sequence[Step], dialect: Dialect) -> Remar
     operation = step.operation
     if not isinstance(operation, AlterColumnOp) or operation.modify_server_default is not None:
         return None
-    if operation.existing_nullable is not False and operation.modify_nullable is not False:
+    if operation.existing_nullable is True and operation.modify_nullable is not False:
         return None
     table, column = table_and_column(operation)
+    if (table, column) in added_columns(before):
+        return None  # It was for the rows that were there.
     return Remark(
         f"Drops the default of {full_name(table)}.{column}: code that leaves it out fails. Deploy "
         "code that",
@@ -374,7 +377,7 @@ def text_of(operation: MigrateOperation) -> str:
     elif isinstance(operation, AlterColumnOp):
         default = operation.modify_server_default
         default = getattr(default, "arg", default)
-    return f"'{default}' {default}" if default not in (None, False) else ""
+    return "" if default is None or default is False else f"'{default}' {default}"
 
 
 def needs_batch(step: Step, before: Sequence[Step], dialect: Dialect) -> Remark | None:
@@ -405,7 +408,7 @@ def is_not_constant(operation: AddColumnOp) -> bool:
     if column.computed is not None:
         return column.computed.persisted is True
     arg = getattr(column.server_default, "arg", "")
-    return not isinstance(arg, str) and not re.match(r"^'.*'$|^-?[\d.]+$|^NULL$|^\(?['\d]", str(arg))
+    return not isinstance(arg, str) and not re.match(r"\(?['\d+-]|(?:null|true|false)\b", str(arg), re.I)
 
 
 def ends_transaction(step: Step, before: Sequence[Step], dialect: Dialect) -> Remark | None:
@@ -514,13 +517,15 @@ def constraint_with_column(step: Step, before: Sequence[Step], dialect: Dialect)
     if what == "index":
         return Remark(
             start,
-            f"Add the column alone; then op.create_index(…, {database.concurrent_index_option}=True) "
-            "in an autocommit_block().",
+            "Add the column alone, and in a revision of its own, in an autocommit_block():",
+            f'op.create_index("ix", "{table[1]}", ["{name}"], unique={bool(column.unique)}, '
+            f"{database.concurrent_index_option}=True)",
         )
     return Remark(
         start,
-        f"Add the column alone; then op.create_foreign_key(…, {database.not_valid_option}=True), "
-        "and VALIDATE CONSTRAINT later.",
+        f"Add the column alone, then the foreign key with {database.not_valid_option}=True, and in "
+        "a revision",
+        "of its own: " + execute(f"ALTER TABLE {quoted(table, dialect)} VALIDATE CONSTRAINT ..."),
     )
 
 
@@ -556,8 +561,8 @@ def primary_key_rebuilds_table(
     if database.concurrent_index_option:
         return Remark(
             f"Building its index {blocks(blocked, table)}. Create a unique index with",
-            f"{database.concurrent_index_option}=True first, then: "
-            f'op.execute("ALTER TABLE {quoted(table, dialect)} ADD PRIMARY KEY USING INDEX …")',
+            f"{database.concurrent_index_option}=True first, then:",
+            execute(f"ALTER TABLE {quoted(table, dialect)} ADD PRIMARY KEY USING INDEX ..."),
         )
     tool = database.online_schema_change
     return Remark(
@@ -717,6 +722,9 @@ def is_answered(
         return table_and_column(operation) in added_columns(before)
     if not isinstance(operation, AlterColumnOp):
         return False
+    if rule == "conversion_may_fail":
+        old, new = operation.existing_type, operation.modify_type
+        return isinstance(old, Enum) and isinstance(new, Enum) and set(old.enums) <= set(new.enums)
     table, column = table_and_column(operation)
     if rule == "not_null_on_rows" and is_filled(table, column, before):
         return True

@@ -72,10 +72,18 @@ class ChangeEnumOp(Statement):
 
     :param added: new values.
     :param gone: values that are removed or renamed.
+    :param values: all values afterwards, where that is what the revision says.
     """
 
-    def __init__(self, name: str, added: Iterable[str] = (), gone: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        added: Iterable[str] = (),
+        gone: Iterable[str] = (),
+        values: Iterable[str] | None = None,
+    ) -> None:
         self.name, self.added, self.gone = name, tuple(added), tuple(gone)
+        self.values = None if values is None else tuple(values)
 
 
 class DropOtherOp(Statement):
