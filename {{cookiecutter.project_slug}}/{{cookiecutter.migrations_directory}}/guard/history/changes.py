@@ -153,7 +153,9 @@ def compare(repository: Repository, branch: str) -> Comparison:
     there, before = repository.files(tip), repository.files(fork)
     changed = repository.changed(tip)
     changed_since = changed if tip == fork else repository.changed(fork)
-    new = {file.revision: file for file in read_files(here[p] for p in here if p not in there | before)}
+    new = {
+        file.revision: file for file in read_files(here[p] for p in here if p not in there | before)
+    }
     comparison = Comparison([])
     gone = sorted(path for path in before & there if path not in here)
     lost = [file for path in gone if (file := read_at(repository, fork, path))]

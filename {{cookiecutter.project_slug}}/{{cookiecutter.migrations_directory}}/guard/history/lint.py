@@ -111,7 +111,9 @@ def lint(config: Config, branch: str | None) -> int:
     check_changes(comparison, result, disabled)
     new = in_order(script, [file.revision for file in comparison.new])
     if new:
-        run_environment(config, script, lambda m, name: check(script, new, m, name, result, disabled))
+        run_environment(
+            config, script, lambda m, name: check(script, new, m, name, result, disabled)
+        )
     report_lines(result)
     result.found.sort(key=lambda each: (str(each.path), each.line))
     report.show(result.found, result.written, len(new), repository.root, branch)
@@ -224,7 +226,9 @@ def check(
         line = lines[0] if lines else 1
         text = text_of(remark)
         if rule == "drops_data":
-            text += "\nFirst deploy code that does not use it, then: # guard: accept drops_data: why"
+            text += (
+                "\nFirst deploy code that does not use it, then: # guard: accept drops_data: why"
+            )
         result.add(Finding(revision.path, line, rule, text))
     check_sql(revisions, migration, database, result)
 
@@ -267,9 +271,7 @@ def steps_of(
         result.add(Finding(revision.path, max(line, 1), "", f"Unread from here: {words}"))
 
 
-def complete(
-    change: ChangeEnumOp, script: Script, dialect: Dialect, database: str | None
-) -> None:
+def complete(change: ChangeEnumOp, script: Script, dialect: Dialect, database: str | None) -> None:
     """Find out what an enum loses whose new values are given: downgrade() has the old ones."""
     for other in record(script, dialect, "downgrade", database=database).operations:
         if isinstance(other, ChangeEnumOp) and other.name == change.name and other.values:

@@ -138,8 +138,9 @@ def replace_parent(path: Path, parent: str) -> None:
         named = any(isinstance(each, ast.Name) and each.id == "down_revision" for each in targets)
         value = getattr(statement, "value", None)
         if named and isinstance(value, ast.expr):
-            start, end = place(source, value.lineno, value.col_offset), place(
-                source, value.end_lineno or value.lineno, value.end_col_offset or 0
+            start, end = (
+                place(source, value.lineno, value.col_offset),
+                place(source, value.end_lineno or value.lineno, value.end_col_offset or 0),
             )
             quote = b"'" if b"'" in source[start:end] else b'"'
             text = quote + parent.encode() + quote

@@ -103,5 +103,12 @@ def in_markdown(
         fence = "```"
         while fence in each.sql:
             fence += "`"
-        lines += ["", f"### `{each.path.name}`{database}", "", f"{fence}sql", each.sql.strip(), fence]
+        lines += [
+            "",
+            f"### `{each.path.name}`{database}",
+            "",
+            f"{fence}sql",
+            each.sql.strip(),
+            fence,
+        ]
     return "\n".join(lines) + "\n\n"

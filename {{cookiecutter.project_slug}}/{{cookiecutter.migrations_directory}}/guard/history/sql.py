@@ -145,13 +145,29 @@ def shortened(sql: str) -> str:
 BY_WORDS = [
     (name, re.compile(rf"{pattern}\s*;?\s*\Z", re.IGNORECASE | re.DOTALL))
     for name, pattern in (
-        ("validate", rf"ALTER\s+TABLE\s+(?:ONLY\s+)?({NAME})\s+VALIDATE\s+CONSTRAINT\s+({IDENTIFIER})"),
-        ("using_index", rf"ALTER\s+TABLE\s+({NAME})\s+ADD\s+(?:CONSTRAINT\s+{IDENTIFIER}\s+)?"
-                        r"(?:UNIQUE|PRIMARY\s+KEY)\s+USING\s+INDEX\s.*"),
-        ("add_value", rf"ALTER\s+TYPE\s+({NAME})\s+ADD\s+VALUE\s+(?:IF\s+NOT\s+EXISTS\s+)?'([^']*)'.*"),
+        (
+            "validate",
+            rf"ALTER\s+TABLE\s+(?:ONLY\s+)?({NAME})\s+VALIDATE\s+CONSTRAINT\s+({IDENTIFIER})",
+        ),
+        (
+            "using_index",
+            (
+                rf"ALTER\s+TABLE\s+({NAME})\s+ADD\s+(?:CONSTRAINT\s+{IDENTIFIER}\s+)?"
+                r"(?:UNIQUE|PRIMARY\s+KEY)\s+USING\s+INDEX\s.*"
+            ),
+        ),
+        (
+            "add_value",
+            rf"ALTER\s+TYPE\s+({NAME})\s+ADD\s+VALUE\s+(?:IF\s+NOT\s+EXISTS\s+)?'([^']*)'.*",
+        ),
         ("rename_value", rf"ALTER\s+TYPE\s+({NAME})\s+RENAME\s+VALUE\s+'([^']*)'\s+TO\s+'([^']*)'"),
-        ("rename_other", r"ALTER\s+(SCHEMA|VIEW|MATERIALIZED\s+VIEW|FUNCTION|TYPE|SEQUENCE)\s+"
-                         rf"({NAME})\s+RENAME\s+TO\s.*"),
+        (
+            "rename_other",
+            (
+                r"ALTER\s+(SCHEMA|VIEW|MATERIALIZED\s+VIEW|FUNCTION|TYPE|SEQUENCE)\s+"
+                rf"({NAME})\s+RENAME\s+TO\s.*"
+            ),
+        ),
         ("rename_table", rf"RENAME\s+TABLE\s+({NAME})\s+TO\s+({NAME})"),
         ("vacuum", rf"VACUUM\s+(?:FULL|\([^)]*\bFULL\b[^)]*\))\s*({NAME})?.*"),
         ("harmless", r"VACUUM\b.*"),
@@ -166,27 +182,63 @@ BY_WORDS = [
         ("charset", rf"ALTER\s+TABLE\s+({NAME})\s+CONVERT\s+TO\s+CHARACTER\s+SET\s.*"),
         ("engine", rf"ALTER\s+TABLE\s+({NAME})\s+(?:ENGINE\s*=?\s*\w+|FORCE|ORDER\s+BY\s.*)"),
         ("optimize", rf"OPTIMIZE\s+(?:\w+\s+)?TABLE\s+({NAME}).*"),
-        ("identity", rf"ALTER\s+TABLE\s+({NAME})\s+ALTER\s+(?:COLUMN\s+)?{IDENTIFIER}\s+"
-                     r"(?:ADD\s+GENERATED|SET\s+GENERATED|DROP\s+IDENTITY|SET\s+STATISTICS|"
-                     r"SET\s+STORAGE|SET\s+COMPRESSION|RESTART)\b.*"),
-        ("harmless", rf"ALTER\s+TABLE\s+{NAME}\s+(?:ENABLE|DISABLE|FORCE|NO\s+FORCE|OWNER\s+TO|SET\s*\(|"
-                     r"RESET\s*\(|REPLICA\s+IDENTITY|COMMENT\b|AUTO_INCREMENT\b|ALTER\s+INDEX\b).*"),
-        ("harmless", r"(?:GRANT|REVOKE|COMMENT\s+ON|ANALYZE|ANALYSE|SET|RESET|PRAGMA|SELECT|SHOW|"
-                     r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:EXTENSION|SEQUENCE|SCHEMA|TYPE|DOMAIN|VIEW|POLICY|ROLE|"
-                     r"USER|PUBLICATION|STATISTICS|COLLATION|CAST|AGGREGATE|OPERATOR)|"
-                     r"ALTER\s+(?:SEQUENCE|EXTENSION|DEFAULT\s+PRIVILEGES|ROLE|USER|DATABASE|FUNCTION|"
-                     r"INDEX|POLICY|PUBLICATION))\b.*"),
-        ("drop_other", r"DROP\s+(SCHEMA|DATABASE|MATERIALIZED\s+VIEW|VIEW|TYPE|DOMAIN|SEQUENCE)\s+"
-                       rf"(?:IF\s+EXISTS\s+)?({NAME})(.*)"),
-        ("harmless", r"DROP\s+(?:FUNCTION|PROCEDURE|TRIGGER|POLICY|EXTENSION|EVENT|ROLE|USER|RULE|STATISTICS)"
-                     r"\b(?!.*\bCASCADE\b).*"),
-        ("transaction", r"(BEGIN|COMMIT|ROLLBACK|START\s+TRANSACTION|END)(?:\s+(?:WORK|TRANSACTION))?"),
-        ("harmless", r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?TRIGGER\b.*\bEXECUTE\s+"
-                     r"(?:FUNCTION|PROCEDURE)\b.*"),
+        (
+            "identity",
+            (
+                rf"ALTER\s+TABLE\s+({NAME})\s+ALTER\s+(?:COLUMN\s+)?{IDENTIFIER}\s+"
+                r"(?:ADD\s+GENERATED|SET\s+GENERATED|DROP\s+IDENTITY|SET\s+STATISTICS|"
+                r"SET\s+STORAGE|SET\s+COMPRESSION|RESTART)\b.*"
+            ),
+        ),
+        (
+            "harmless",
+            (
+                rf"ALTER\s+TABLE\s+{NAME}\s+(?:ENABLE|DISABLE|FORCE|NO\s+FORCE|OWNER\s+TO|SET\s*\(|"
+                r"RESET\s*\(|REPLICA\s+IDENTITY|COMMENT\b|AUTO_INCREMENT\b|ALTER\s+INDEX\b).*"
+            ),
+        ),
+        (
+            "harmless",
+            (
+                r"(?:GRANT|REVOKE|COMMENT\s+ON|ANALYZE|ANALYSE|SET|RESET|PRAGMA|SELECT|SHOW|"
+                r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:EXTENSION|SEQUENCE|SCHEMA|TYPE|DOMAIN|VIEW|POLICY|ROLE|"
+                r"USER|PUBLICATION|STATISTICS|COLLATION|CAST|AGGREGATE|OPERATOR)|"
+                r"ALTER\s+(?:SEQUENCE|EXTENSION|DEFAULT\s+PRIVILEGES|ROLE|USER|DATABASE|FUNCTION|"
+                r"INDEX|POLICY|PUBLICATION))\b.*"
+            ),
+        ),
+        (
+            "drop_other",
+            (
+                r"DROP\s+(SCHEMA|DATABASE|MATERIALIZED\s+VIEW|VIEW|TYPE|DOMAIN|SEQUENCE)\s+"
+                rf"(?:IF\s+EXISTS\s+)?({NAME})(.*)"
+            ),
+        ),
+        (
+            "harmless",
+            (
+                r"DROP\s+(?:FUNCTION|PROCEDURE|TRIGGER|POLICY|EXTENSION|EVENT|ROLE|USER|RULE|STATISTICS)"
+                r"\b(?!.*\bCASCADE\b).*"
+            ),
+        ),
+        (
+            "transaction",
+            r"(BEGIN|COMMIT|ROLLBACK|START\s+TRANSACTION|END)(?:\s+(?:WORK|TRANSACTION))?",
+        ),
+        (
+            "harmless",
+            (
+                r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:CONSTRAINT\s+)?TRIGGER\b.*\bEXECUTE\s+"
+                r"(?:FUNCTION|PROCEDURE)\b.*"
+            ),
+        ),
         ("harmless", r"CREATE\s+(?:TEMP(?:ORARY)?\s+)?TRIGGER\b.*\bEND"),
-        ("harmless", r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*(?:LANGUAGE\b.*|\$\w*\$.*|\bEND)"),
+        (
+            "harmless",
+            r"CREATE\s+(?:OR\s+REPLACE\s+)?(?:FUNCTION|PROCEDURE)\b.*(?:LANGUAGE\b.*|\$\w*\$.*|\bEND)",
+        ),
     )
-]  # fmt: skip
+]
 
 
 def key_of(name: str) -> Key:
@@ -199,7 +251,9 @@ def read_by_words(sql: str, dialect: Dialect) -> tuple[list[MigrateOperation], b
     """Return what one statement does whose first words say so, and whether to go on reading."""
     sql = without_comments(sql)
     body = re.sub(r"\$(\w*)\$.*?\$\1\$", " ", sql, flags=re.DOTALL)
-    is_routine = re.match(r"CREATE\s.*?\b(?:TRIGGER|FUNCTION|PROCEDURE)\b", sql, re.I | re.S)
+    is_routine = re.match(
+        r"CREATE\s.*?\b(?:TRIGGER|FUNCTION|PROCEDURE)\b", sql, re.IGNORECASE | re.DOTALL
+    )
     if ";" in body and not is_routine:
         return [], True
     for name, pattern in BY_WORDS:
@@ -353,7 +407,7 @@ class Reader:
             if kind == "TABLE":
                 found.append(DropTableOp(name, schema=schema))
             elif kind == "INDEX":
-                options = {}
+                options: dict[str, Any] = {}
                 if tree.args.get("concurrently"):
                     options[databases.of(self.dialect.name).concurrent_index_option] = True
                 found.append(DropIndexOp(name, schema=schema, **options))
@@ -390,9 +444,7 @@ class Reader:
             found.append(RewriteTableOp("ALGORITHM=COPY", table, "writes"))
         return found if actions else None
 
-    def action(
-        self, action: Any, table: Key, not_valid: bool
-    ) -> list[MigrateOperation] | None:
+    def action(self, action: Any, table: Key, not_valid: bool) -> list[MigrateOperation] | None:
         """Return what one part of ALTER TABLE does."""
         exp = self.exp
         schema, name = table
@@ -402,7 +454,9 @@ class Reader:
             kind = str(action.args.get("kind") or "").upper()
             found: list[MigrateOperation] = []
             if kind == "COLUMN":
-                found += [DropColumnOp(name, each.name, schema=schema) for each in targets_of(action)]
+                found += [
+                    DropColumnOp(name, each.name, schema=schema) for each in targets_of(action)
+                ]
             elif kind in ("CONSTRAINT", "FOREIGN KEY", "CHECK", "INDEX", "KEY"):
                 found += [DropConstraintOp(e.name, name, schema=schema) for e in targets_of(action)]
             else:
@@ -483,24 +537,19 @@ class Reader:
                     found.append(CreateUniqueConstraintOp(label, name, columns, schema=schema))
                 elif isinstance(kind, exp.IndexColumnConstraint):
                     found.append(CreateIndexOp(label, name, columns, schema=schema))
-                elif "EXCLUDE" in kind.sql().upper() and self.exclusion(found, label, table):
-                    continue
-                elif isinstance(kind, exp.NotNullColumnConstraint):
-                    continue
-                else:
+                elif isinstance(kind, exp.ExcludeColumnConstraint):
+                    operation = databases.of(self.dialect.name).exclusion(label or "", table)
+                    if operation is None:
+                        return None
+                    found.append(operation)
+                elif not isinstance(kind, exp.NotNullColumnConstraint):
                     return None
         return found or None
-
-    def exclusion(self, found: list[MigrateOperation], label: str | None, table: Key) -> bool:
-        """Note an exclusion constraint, on a database that has them."""
-        operation = databases.of(self.dialect.name).exclusion(label or "", table)
-        if operation is not None:
-            found.append(operation)
-        return operation is not None
 
     def column(self, definition: Any) -> Column[Any]:
         """Return the column of a definition."""
         exp = self.exp
+        numbered = (exp.GeneratedAsIdentityColumnConstraint, exp.AutoIncrementColumnConstraint)
         parts: list[Any] = []
         options: dict[str, Any] = {}
         kind = definition.args.get("kind")
@@ -521,9 +570,7 @@ class Reader:
                 options["primary_key"] = True
             elif isinstance(part, exp.Reference):
                 parts.append(ForeignKey(f"{part.find(exp.Table).name}.id"))
-            elif isinstance(part, exp.GeneratedAsIdentityColumnConstraint):
-                parts.append(Identity())
-            elif isinstance(part, exp.AutoIncrementColumnConstraint):
+            elif isinstance(part, numbered):
                 parts.append(Identity())
             elif isinstance(part, exp.ComputedColumnConstraint):
                 sql = part.this.sql(self.grammar)

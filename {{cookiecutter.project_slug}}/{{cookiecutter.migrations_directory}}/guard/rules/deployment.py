@@ -146,7 +146,7 @@ def renames_in_use(step: Step, before: Sequence[Step], dialect: Dialect) -> Rema
         return Remark(
             f"Renames {full_name(table_key)}.{column}: code that is still running fails. Instead, "
             "add",
-            f'{operation.modify_name}, write both, copy the values, and drop {column} in a later '
+            f"{operation.modify_name}, write both, copy the values, and drop {column} in a later "
             "deployment.",
         )
     if isinstance(operation, RenameOtherOp) and operation.kind != "SEQUENCE":
@@ -408,7 +408,9 @@ def is_not_constant(operation: AddColumnOp) -> bool:
     if column.computed is not None:
         return column.computed.persisted is True
     arg = getattr(column.server_default, "arg", "")
-    return not isinstance(arg, str) and not re.match(r"\(?['\d+-]|(?:null|true|false)\b", str(arg), re.I)
+    return not isinstance(arg, str) and not re.match(
+        r"\(?['\d+-]|(?:null|true|false)\b", str(arg), re.IGNORECASE
+    )
 
 
 def ends_transaction(step: Step, before: Sequence[Step], dialect: Dialect) -> Remark | None:
@@ -490,9 +492,7 @@ def backfill_with_ddl(step: Step, before: Sequence[Step], dialect: Dialect) -> R
         start = f"The DDL before keeps {full_name(table)} locked until all rows are changed."
     else:
         start = "If this fails, the DDL before it stays, and the revision cannot be repeated."
-    return Remark(
-        start, "Change the rows in a revision of its own, in batches if there are many."
-    )
+    return Remark(start, "Change the rows in a revision of its own, in batches if there are many.")
 
 
 # What blocks
@@ -696,9 +696,9 @@ def findings(
             if remark and not is_answered(name, step, before, dialect, past):
                 found[name] = remark
         for name, check in CHECKS.items():
-            if (in_use or name in ALWAYS) and COVERED_BY.get(name) not in found:
-                if remark := check(step, before, dialect):
-                    found[name] = remark
+            asked = (in_use or name in ALWAYS) and COVERED_BY.get(name) not in found
+            if asked and (remark := check(step, before, dialect)):
+                found[name] = remark
         for name, remark in found.items():
             table = table_of(step.operation)
             if name in CONTRACTIONS and table is not None:

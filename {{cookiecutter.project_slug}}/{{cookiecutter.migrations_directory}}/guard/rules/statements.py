@@ -48,7 +48,8 @@ class RewriteTableOp(Statement):
     """
 
     def __init__(self, words: str, table: Key | None, blocks: str, instead: str = "") -> None:
-        self.schema, self.table_name = table or (None, None)
+        self.schema: str | None = table[0] if table else None
+        self.table_name: str | None = table[1] if table else None
         self.words, self.blocks, self.instead = words, blocks, instead
 
 
