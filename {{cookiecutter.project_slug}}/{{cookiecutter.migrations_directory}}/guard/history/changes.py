@@ -2,6 +2,7 @@
 
 import ast
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +146,9 @@ def compare(repository: Repository, branch: str) -> Comparison:
     :param branch: a branch or commit that git knows.
     :raises CommandError: when git does not know it.
     """
-    here = {path.resolve(): path for path in revisions.paths(repository.script)}
+    paths = list(revisions.paths(repository.script))
+    folders = {folder: folder.resolve() for folder in {path.parent for path in paths}}
+    here = {folders[path.parent] / path.name: path for path in paths}
     if not repository.has_commits:
         return Comparison(read_files(here.values()))
     tip = repository.commit(branch)
@@ -153,15 +156,14 @@ def compare(repository: Repository, branch: str) -> Comparison:
     there, before = repository.files(tip), repository.files(fork)
     changed = repository.changed(tip)
     changed_since = changed if tip == fork else repository.changed(fork)
-    new = {
-        file.revision: file for file in read_files(here[p] for p in here if p not in there | before)
-    }
+    known = there | before
+    new = {file.revision: file for file in read_files(here[path] for path in here.keys() - known)}
     comparison = Comparison([])
     gone = sorted(path for path in before & there if path not in here)
     lost = [file for path in gone if (file := read_at(repository, fork, path))]
     if lost or changed:
-        known = [here[path] for path in here if path in there | before]
-        comparison.before = {file.revision: file.parents for file in (*read_files(known), *lost)}
+        kept = read_files(here[path] for path in here.keys() & known)
+        comparison.before = {file.revision: file.parents for file in (*kept, *lost)}
     for file in lost:
         renamed = new.pop(file.revision, None)
         same = renamed is not None and same_code(
@@ -201,10 +203,10 @@ def change_of(
     )
 
 
-def read_files(paths: object) -> list[RevisionFile]:
+def read_files(paths: Iterable[Path]) -> list[RevisionFile]:
     """Return what revision files say of themselves; one that is not Python is left out."""
     found = []
-    for path in paths:  # type: ignore[attr-defined]
+    for path in sorted(paths):
         if file := parse(path, path.read_text(encoding="utf-8")):
             found.append(file)
     return found
