@@ -32,7 +32,7 @@ from ..running.command import current
 from . import report
 from .acceptance import Acceptance, acceptances, accepted
 from .changes import CHANGED, Comparison, Repository, compare
-from .recording import Recording, as_text, record
+from .recording import Recording, as_text, record, silence
 from .report import Finding, Written
 from .sql import NOT_INSTALLED, read_operation
 
@@ -158,7 +158,7 @@ def run_environment(
         return []
 
     options = {"fn": instead, "as_sql": True, "output_buffer": StringIO()}
-    with EnvironmentContext(config, script, **options):
+    with silence(), EnvironmentContext(config, script, **options):
         script.run_env()
 
 
@@ -409,9 +409,10 @@ def written(operation: MigrateOperation, migration: MigrationContext) -> str:
         "output_buffer": buffer,
         "target_metadata": migration.opts.get("target_metadata"),
     }
-    offline = MigrationContext.configure(dialect=migration.dialect, opts=opts)
     try:
-        Operations(offline).invoke(operation)
+        with silence():
+            offline = MigrationContext.configure(dialect=migration.dialect, opts=opts)
+            Operations(offline).invoke(operation)
     except (NotImplementedError, SQLAlchemyError, AttributeError, TypeError, ValueError) as error:
         name = re.sub(r"(?<!^)(?=[A-Z])", " ", type(operation).__name__.removesuffix("Op")).lower()
         table = table_of(operation)
