@@ -111,6 +111,8 @@ op.add_column("shops", sa.Column("y", mood))
     right("a column that a later revision renames and drops", ALL,
           'op.add_column("shops", sa.Column("y", sa.BigInteger()))',
           'op.alter_column("shops", "y", new_column_name="z", existing_type=sa.BigInteger())'),
+    right("an index as MySQL builds it beside the work of others", MY,
+          'op.execute("ALTER TABLE shops ADD INDEX ix (x), ALGORITHM=INPLACE, LOCK=NONE")'),
     # Indexes
     right("an index that blocks nobody", PG, """
 with op.get_context().autocommit_block():
@@ -465,6 +467,11 @@ op.execute(shops.update().where(shops.c.y.is_(None)).values(y=shops.c.id))
     wrong("rewrites_table", "another character set", MY,
           'op.execute("ALTER TABLE shops CONVERT TO CHARACTER SET utf8mb4")'),
     wrong("rewrites_table", "ALGORITHM=COPY", MY, 'op.execute("ALTER TABLE shops ADD COLUMN y INT, ALGORITHM=COPY")'),
+    wrong("rewrites_table", "LOCK=SHARED", MY, 'op.execute("CREATE INDEX ix ON shops (x) LOCK=SHARED")'),
+    wrong("rewrites_table", "LOCK=EXCLUSIVE", MY,
+          'op.execute("ALTER TABLE shops ADD INDEX ix (x), LOCK=EXCLUSIVE")'),
+    wrong("new_column_rewrites_table", "a default that is an expression", MY,
+          'op.add_column("shops", sa.Column("y", sa.String(36), server_default=sa.text("(uuid())")))'),
     wrong("rewrites_table", "another engine", MY, 'op.execute("ALTER TABLE shops ENGINE=InnoDB")'),
     wrong("rewrites_table", "OPTIMIZE TABLE", MY, 'op.execute("OPTIMIZE TABLE shops")'),
     wrong("locks_table", "LOCK TABLE", SERVERS, 'op.execute("LOCK TABLES shops WRITE")'),

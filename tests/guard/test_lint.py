@@ -59,8 +59,9 @@ def test_a_revision_that_the_branch_has_may_not_be_edited(
     run = branches.lint()
     assert run.returncode == 1
     assert rules(run.stdout) == ["changes_applied_revision"]
-    assert "it is edited here. Restore it:\n    git checkout main -- migrations/versions/one_.py" in (
-        run.stdout
+    assert (
+        "it is edited here. Restore it:\n    git checkout main -- migrations/versions/one_.py"
+        in (run.stdout)
     )
     branches.git("checkout", "main", "--", "migrations/versions/one_.py")
     assert branches.lint().returncode == 0
@@ -88,7 +89,9 @@ def test_another_parent_is_an_edit(branches: Branches) -> None:
 def test_formatting_comments_and_docstrings_are_no_edit(branches: Branches) -> None:
     path = branches.versions / "one_.py"
     source = path.read_text().replace('"', "'").replace("'''", '"""').replace("Revises", "After")
-    path.write_text(source.replace("    op.", "    # What we sell in.\n    op.").replace("(", "(\n"))
+    path.write_text(
+        source.replace("    op.", "    # What we sell in.\n    op.").replace("(", "(\n")
+    )
     run = branches.lint()
     assert (run.returncode, rules(run.stdout)) == (0, [])
 
@@ -238,7 +241,10 @@ def test_a_finding_is_accepted_by_a_line_that_gives_a_reason(branches: Branches)
         (f"{DROP}\n# guard: accept drops_data: why\npass", False),
         (f'op.execute("SELECT 1")  # guard: accept drops_data: why\n{DROP}', False),
         (f"text = '''\n# guard: accept drops_data: why\n'''\n{DROP}", False),
-        ("def part():\n    # guard: accept drops_data: why\n    op.drop_table('shops')\npart()", True),
+        (
+            "def part():\n    # guard: accept drops_data: why\n    op.drop_table('shops')\npart()",
+            True,
+        ),
         (f"# guard: accept drops_data: why\ndef part():\n    {DROP}\npart()", True),
         (f"def part():\n    {DROP}\n# guard: accept drops_data: why\npart()", True),
     ],
@@ -282,7 +288,9 @@ def test_a_revision_that_reads_rows_is_read_as_far_as_that(branches: Branches) -
     run = branches.lint()
     assert rules(run.stdout) == ["drops_data", "not checked"]
     line = path.read_text().split("\n").index(f"    {DROP}") + 2
-    assert f"two_.py:{line}: not checked\n    Unread from here: connection.scalar needs" in run.stdout
+    assert (
+        f"two_.py:{line}: not checked\n    Unread from here: connection.scalar needs" in run.stdout
+    )
 
 
 def test_sql_that_is_not_understood_is_named(branches: Branches) -> None:
@@ -308,7 +316,9 @@ def test_without_the_parser_one_sentence_says_that_sql_is_not_read(
         text=True, check=False, env={**PLAIN, "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert run.returncode == 0, run.stderr
-    assert "not checked\n    sqlglot is not installed, so SQL is not read: uv add --dev" in run.stdout
+    assert (
+        "not checked\n    sqlglot is not installed, so SQL is not read: uv add --dev" in run.stdout
+    )
 
 
 def test_the_parser_is_imported_only_for_sql(branches: Branches) -> None:
@@ -404,7 +414,7 @@ def test_github_shows_findings_as_annotations_and_the_sql_in_the_summary(
     text = summary.read_text()
     assert text.startswith("## Migrations\n\n1 revision that main does not have: 1 finding.")
     assert "- `migrations/versions/two_.py:14` **drops_data**: Drops shops.x and its data." in text
-    assert "### `two_.py`\n\n```sql\nALTER TABLE shops DROP COLUMN x;\nUPDATE shops" in text
+    assert "### `two_.py`\n\n```sql\nBEGIN;\nALTER TABLE shops DROP COLUMN x;\nUPDATE " in text
 
 
 def test_nothing_of_github_is_written_elsewhere(branches: Branches) -> None:

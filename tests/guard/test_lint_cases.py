@@ -9,7 +9,6 @@ from conftest import indent
 from guard.history.lint import Branch, check, in_order, report_lines
 from guard.history.report import Finding
 from guard.rules.deployment import RULE_NAMES
-
 from lint_cases import ALL, RIGHT, WRONG, Case
 
 REVISION = """\

@@ -41,7 +41,9 @@ def test_new_revisions_go_behind_the_head_and_nothing_else_changes(branches: Bra
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout == "mine_.py is now behind theirs, the head of main.\n"
     for path, source in before.items():
-        changed = source.replace(b"down_revision: str | None = 'one'", b"down_revision: str | None = 'theirs'")
+        changed = source.replace(
+            b"down_revision: str | None = 'one'", b"down_revision: str | None = 'theirs'"
+        )
         assert path.read_bytes() == (changed if path.name == "mine_.py" else source)
     assert head(branches) == "later"
     branches.git("add", ".")
@@ -95,7 +97,10 @@ def test_what_the_database_has_applied_is_refused_with_the_command_that_reverts_
     before = (branches.versions / "mine_.py").read_bytes()
     run = branches.guard("rebase")
     assert run.returncode == 1
-    assert f"has {applied} applied. Revert it before it is moved:\nalembic downgrade one\n" in run.stderr
+    assert (
+        f"has {applied} applied. Revert it before it is moved:\nalembic downgrade one\n"
+        in run.stderr
+    )
     assert (branches.versions / "mine_.py").read_bytes() == before
     assert branches.environment.alembic("downgrade", "one").returncode == 0
     assert branches.guard("rebase").returncode == 0
@@ -133,7 +138,7 @@ def test_two_beginnings_of_a_branch_are_refused(branches: Branches) -> None:
     branches.write("other")
     run = branches.guard("rebase")
     assert run.returncode == 1
-    assert "FAILED: This branch has several heads: later, other. Merge them there first: " in run.stderr
+    assert "FAILED: This branch has several heads: later, other. Merge them first: " in run.stderr
 
 
 def test_several_heads_of_the_other_branch_are_refused(branches: Branches) -> None:
@@ -149,9 +154,10 @@ def test_the_first_revision_of_all_goes_behind_the_head(branches: Branches) -> N
     branches.git("switch", "--quiet", "main")
     branches.write("new", CREATE, parent=None)
     assert branches.guard("rebase").returncode == 0
-    assert "= 'theirs'" in (branches.versions / "new_.py").read_text() or '= "theirs"' in (
-        branches.versions / "new_.py"
-    ).read_text()
+    assert (
+        "= 'theirs'" in (branches.versions / "new_.py").read_text()
+        or '= "theirs"' in (branches.versions / "new_.py").read_text()
+    )
 
 
 def test_a_head_file_of_an_older_project_is_read(tmp_path: Path) -> None:

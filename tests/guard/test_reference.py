@@ -8,6 +8,7 @@ import guard
 import pytest
 from guard import commands, settings
 from guard.rules import RULES
+from guard.rules.deployment import CONTRACTIONS, RULE_NAMES
 
 FOLDER = Path(guard.__file__).parent
 README = (FOLDER / "README.md").read_text(encoding="utf-8")
@@ -51,6 +52,25 @@ def test_each_setting_is_explained_with_its_default() -> None:
 
 def test_each_rule_is_explained_in_their_order() -> None:
     assert first_column(section("Remarks in new revisions")) == [f"`{name}`" for name in RULES]
+
+
+def test_each_rule_of_lint_is_explained_in_their_order() -> None:
+    rows = re.findall(r"^\| `(\w+)` \|.*\|.*\|.*\|$", section("Lint"), re.MULTILINE)
+    assert [*RULES, *rows] == list(RULE_NAMES)
+
+
+def test_the_contractions_are_marked() -> None:
+    marked = set(re.findall(r"^\| `(\w+)` \| C: ", section("Lint"), re.MULTILINE))
+    named = re.search(r"of which (.*?) are contractions", section("Lint"), re.DOTALL)
+    assert named is not None
+    assert marked | set(re.findall(r"`(\w+)`", named[1])) == CONTRACTIONS
+
+
+def test_each_rule_that_strong_migrations_is_compared_with_is_one_that_there_is() -> None:
+    text = section("Lint").partition("### Beside strong_migrations")[2].partition("### In CI")[0]
+    rules = set(re.findall(r"`(\w+)`", text)) - {"renames_table"}
+    assert rules <= set(RULE_NAMES)
+    assert len(re.findall(r"^\| \w", text, re.MULTILINE)) == 26  # And the heading.
 
 
 def test_each_command_is_explained() -> None:

@@ -83,7 +83,7 @@ def only_head(files: Sequence[RevisionFile], whose: str, config: Config) -> Revi
     if len(heads) > 1:
         names = ", ".join(sorted(file.revision for file in heads))
         raise CommandError(
-            f"{whose} several heads: {names}. Merge them there first: "
+            f"{whose} several heads: {names}. Merge them first: "
             f"{command_line(config)} merge {names.replace(',', '')}"
         )
     return heads[0] if heads else None

@@ -118,7 +118,8 @@ def read_sql(sql: str, dialect: Dialect) -> Reading:
     log = logging.getLogger("sqlglot")
     before, log.disabled = log.disabled, True
     try:
-        trees = [tree for tree in sqlglot.parse(sql, read=grammar or None) if tree is not None]
+        parsed = sqlglot.parse(INDEX_HINTS.sub("", sql), read=grammar or None)
+        trees = [tree for tree in parsed if tree is not None]
         reading = Reading()
         for tree in trees:
             written = sql if len(trees) == 1 else tree.sql(dialect=grammar or None)
@@ -128,6 +129,14 @@ def read_sql(sql: str, dialect: Dialect) -> Reading:
         return Reading(unread=[shortened(sql)])
     finally:
         log.disabled = before
+
+
+# What MySQL accepts at the end of CREATE INDEX and DROP INDEX, and sqlglot does not.
+INDEX_HINTS = re.compile(
+    r"(?<=\w|\))[\s,]+(?:ALGORITHM|LOCK)\s*=?\s*(?:DEFAULT|COPY|INPLACE|INSTANT|NOCOPY|NONE|SHARED|"
+    r"EXCLUSIVE)\b(?=(?:[\s,]+(?:ALGORITHM|LOCK)\s*=?\s*\w+)*\s*;?\s*\Z)",
+    re.IGNORECASE,
+)
 
 
 def without_comments(sql: str) -> str:
@@ -332,7 +341,18 @@ class Reader:
         if operations is None:
             self.reading.unread.append(shortened(self.sql))
         else:
-            self.reading.operations.extend(operations)
+            self.reading.operations.extend([*operations, *self.hints(tree)])
+
+    def hints(self, tree: Any) -> list[MigrateOperation]:
+        """Return what ALGORITHM=COPY and LOCK=SHARED say of a statement."""
+        found = re.search(
+            r"\b(ALGORITHM\s*=?\s*COPY|LOCK\s*=?\s*(?:SHARED|EXCLUSIVE))\b", self.sql, re.IGNORECASE
+        )
+        table = tree.find(self.exp.Table)
+        if not found or table is None or not isinstance(tree, self.exp.Alter | self.exp.Create):
+            return []
+        blocking = "reads and writes" if "EXCLUSIVE" in found[1].upper() else "writes"
+        return [RewriteTableOp(found[1].upper(), self.key(table), blocking)]
 
     def operations(self, tree: Any) -> list[MigrateOperation] | None:
         """Return what a statement does, or None when it is not understood."""
@@ -439,9 +459,6 @@ class Reader:
             if operations is None:
                 return None
             found += operations
-        words = " ".join(each.sql(dialect=self.grammar or None) for each in options)
-        if re.search(r"ALGORITHM\s*=\s*COPY", words, re.IGNORECASE):
-            found.append(RewriteTableOp("ALGORITHM=COPY", table, "writes"))
         return found if actions else None
 
     def action(self, action: Any, table: Key, not_valid: bool) -> list[MigrateOperation] | None:

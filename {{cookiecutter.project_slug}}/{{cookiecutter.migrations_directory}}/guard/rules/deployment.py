@@ -582,6 +582,8 @@ def rewrites_table(step: Step, before: Sequence[Step], dialect: Dialect) -> Rema
     instead = operation.instead or (
         database.online_schema_change or "a maintenance window, or pg_repack"
     )
+    if operation.words.startswith("LOCK"):
+        return Remark(f"{operation.words} {what}. Leave it out, or write LOCK=NONE.")
     return Remark(f"{operation.words} copies everything and {what}.", f"Instead, use {instead}.")
 
 
