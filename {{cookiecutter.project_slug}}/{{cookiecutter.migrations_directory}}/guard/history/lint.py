@@ -29,6 +29,7 @@ from ..rules.deployment import RULE_NAMES, findings
 from ..rules.operations import Key, table_of
 from ..rules.statements import ChangeEnumOp, Step
 from ..running.command import current
+from ..running.together import EVERY_DATABASE
 from . import report
 from .acceptance import Acceptance, acceptances, accepted
 from .changes import CHANGED, Comparison, Repository, compare
@@ -158,8 +159,13 @@ def run_environment(
         return []
 
     options = {"fn": instead, "as_sql": True, "output_buffer": StringIO()}
-    with silence(), EnvironmentContext(config, script, **options):
-        script.run_env()
+    # --sql is for one database at a time; here each is looked at.
+    config.attributes[EVERY_DATABASE] = True
+    try:
+        with silence(), EnvironmentContext(config, script, **options):
+            script.run_env()
+    finally:
+        del config.attributes[EVERY_DATABASE]
 
 
 # What was there
