@@ -36,24 +36,24 @@ def check(command: Command) -> str:
     if not command.on_command_line:
         for section in sorted(set_by_program(config) - {config.config_ini_section, *histories}):
             raise CommandError(
-                f"{URL} was set in [{section}], which names no database here. Write: "
-                f'config.set_main_option("{URL}", …)'
+                f"sqlalchemy.url was set in [{section}], which names no database here. Write: "
+                f'config.set_main_option("sqlalchemy.url", …)'
             )
     attributes = config.attributes
     if CONNECTIONS in attributes and not histories:
         raise CommandError(
-            f'config.attributes["{CONNECTIONS}"] is for several databases. '
-            f'Pass a connection in config.attributes["{CONNECTION}"].'
+            'config.attributes["connections"] is for several databases. '
+            'Pass a connection in config.attributes["connection"].'
         )
     refuse_unknown_connections(config, histories)
     if CONNECTION in attributes and config.config_ini_section in attributes.get(CONNECTIONS, ()):
         raise CommandError(
-            f'config.attributes["{CONNECTION}"] and ["{CONNECTIONS}"] both name the database '
+            f'config.attributes["connection"] and ["connections"] both name the database '
             f"{config.config_ini_section}. Pass one of them."
         )
     if DATABASE in attributes:
         raise CommandError(
-            f'config.attributes["{DATABASE}"] is for databases that share a history. Each has '
+            'config.attributes["database"] is for databases that share a history. Each has '
             'its own here: Config(…, ini_section="main")'
         )
     return argument
@@ -73,7 +73,7 @@ def check_one_of_several(config: Config, histories: Collection[str]) -> str:
             )
     if URL in config.file_config.defaults():
         raise CommandError(
-            f"{URL} in [DEFAULT] of alembic.ini would be the same database for "
+            f"sqlalchemy.url in [DEFAULT] of alembic.ini would be the same database for "
             f"{' and '.join(histories)}. Write it in the section of each."
         )
     return f"{name}_url"
@@ -86,8 +86,8 @@ def connection_of_program(config: Config) -> tuple[object, str]:
     """
     name = config.config_ini_section
     if name in (connections := config.attributes.get(CONNECTIONS, {})):
-        return connections[name], f'config.attributes["{CONNECTIONS}"]["{name}"]'
-    return config.attributes.get(CONNECTION), f'config.attributes["{CONNECTION}"]'
+        return connections[name], f'config.attributes["connections"]["{name}"]'
+    return config.attributes.get(CONNECTION), 'config.attributes["connection"]'
 
 
 def check_all_of_several(command: Command, names: Collection[str], offline: bool) -> None:
@@ -104,7 +104,7 @@ def check_all_of_several(command: Command, names: Collection[str], offline: bool
         forms = " ".join(f"-x {name}_url=…" for name in names)
         raise CommandError(f"-x url names no database of {len(names)}. Write: {forms}")
     if not offline and (DATABASE in given or DATABASE in attributes):
-        named = f"-x {DATABASE}" if DATABASE in given else f'config.attributes["{DATABASE}"]'
+        named = "-x database" if DATABASE in given else 'config.attributes["database"]'
         raise CommandError(
             f"{named} is for --sql only: a shared history changes all databases together."
         )
@@ -118,13 +118,13 @@ def check_all_of_several(command: Command, names: Collection[str], offline: bool
     for section in ini.sections():
         if section not in names and own_url(config, section):
             raise CommandError(
-                f"{URL} in [{section}] names no database of several. Set it in the section of "
-                f'each: config.set_section_option("{first}", "{URL}", …)'
+                f"sqlalchemy.url in [{section}] names no database of several. Set it in the section of "
+                f'each: config.set_section_option("{first}", "sqlalchemy.url", …)'
             )
     if CONNECTION in attributes:
         raise CommandError(
-            f'config.attributes["{CONNECTION}"] names no database of several. Pass one for each: '
-            f'config.attributes["{CONNECTIONS}"] = {{"{first}": …}}'
+            f'config.attributes["connection"] names no database of several. Pass one for each: '
+            f'config.attributes["connections"] = {{"{first}": …}}'
         )
     refuse_unknown_connections(config, names)
     if not offline:
@@ -147,7 +147,7 @@ def refuse_only_some(command: Command, names: Collection[str]) -> None:
         return
     forms = " ".join(f"-x {name}_url=…" for name in missing)
     if not command.on_command_line:
-        forms = f'config.set_section_option("{missing[0]}", "{URL}", …)'
+        forms = f'config.set_section_option("{missing[0]}", "sqlalchemy.url", …)'
     raise CommandError(
         f"{' and '.join(sorted(named))} is named for this call, but the configured "
         f"{' and '.join(missing)} would be changed, too.\nName all databases: {forms}"
@@ -160,7 +160,7 @@ def chosen_for_sql(config: Config, names: Collection[str]) -> str:
     :raises CommandError: when none is named, or one that does not exist.
     """
     given = settings.arguments(config).get(DATABASE, config.attributes.get(DATABASE))
-    forms = " or ".join(f"-x {DATABASE}={name}" for name in names)
+    forms = " or ".join(f"-x database={name}" for name in names)
     if given is None:
         raise CommandError(f"--sql writes the SQL of one database. Add: {forms}")
     if given not in names:
@@ -172,7 +172,7 @@ def refuse_unknown_connections(config: Config, names: Collection[str]) -> None:
     passed: Mapping[str, object] = config.attributes.get(CONNECTIONS, {})
     for name in sorted(set(passed) - set(names)):
         raise CommandError(
-            f'There is no database {name!r} of config.attributes["{CONNECTIONS}"]. '
+            f'There is no database {name!r} of config.attributes["connections"]. '
             f"There are {', '.join(names)}."
         )
 

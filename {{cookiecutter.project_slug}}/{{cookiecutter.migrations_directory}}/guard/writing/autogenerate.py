@@ -159,12 +159,14 @@ def refuse_a_second_base(target: list[MetaData], config: Config) -> None:
         names = [*database_names(config), *histories(config)]
         others = {f"{package}.{name}" for name in names}
         # Without an ini, only the database at work is known: the others are packages beside it.
-        unknown = config.config_file_name is None and first.__module__ in others
+        unknown = config.config_file_name is None and not database_names(config)
         for base in bases:
             beside = f"{base.__module__}.".startswith(f"{package}.")
             if base in known or not beside:
                 continue
-            of_another = base.__module__ in others or unknown and is_package(base.__module__)
+            of_another = base.__module__ in others or (
+                unknown and first.__module__ in others and is_package(base.__module__)
+            )
             if of_another and base.__name__ == first.__name__:
                 continue
             raise CommandError(
@@ -175,4 +177,4 @@ def refuse_a_second_base(target: list[MetaData], config: Config) -> None:
 
 
 def is_package(module: str) -> bool:
-    return hasattr(sys.modules[module], "__path__")
+    return hasattr(sys.modules.get(module), "__path__")
