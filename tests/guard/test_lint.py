@@ -228,33 +228,37 @@ def test_a_finding_is_accepted_by_a_line_that_gives_a_reason(branches: Branches)
 
 
 @pytest.mark.parametrize(
-    ("body", "accepted"),
+    ("body", "found"),
     [
-        (f"{DROP}  # guard: accept drops_data: why", True),
-        (f"# guard: accept drops_data: why\n# It is old.\n\n{DROP}", True),
-        (f"# guard: accept drops_data, renames_in_use: why\n{DROP}", False),
-        (f"# guard: accept drops_data: why\nif True:\n    {DROP}", True),
-        (f"# guard: accept drops_data:\n{DROP}", False),
-        (f"# guard: accept drops_data\n{DROP}", False),
-        (f"# guard: accept: why\n{DROP}", False),
-        (f"# guard: accept drop_data: why\n{DROP}", False),
-        (f"{DROP}\n# guard: accept drops_data: why\npass", False),
-        (f'op.execute("SELECT 1")  # guard: accept drops_data: why\n{DROP}', False),
-        (f"text = '''\n# guard: accept drops_data: why\n'''\n{DROP}", False),
+        (f"{DROP}  # guard: accept drops_data: why", []),
+        (f"# guard: accept drops_data: why\n# It is old.\n\n{DROP}", []),
+        (f"# guard: accept drops_data, renames_in_use: why\n{DROP}", ["unused_acceptance"]),
+        (f"# guard: accept drops_data: why\nif True:\n    {DROP}", []),
+        (f"# guard: accept drops_data:\n{DROP}", ["unused_acceptance", "drops_data"]),
+        (f"# guard: accept drops_data\n{DROP}", ["unused_acceptance", "drops_data"]),
+        (f"# guard: accept: why\n{DROP}", ["unused_acceptance", "drops_data"]),
+        (f"# guard: accept drop_data: why\n{DROP}", ["unused_acceptance", "drops_data"]),
+        (f"{DROP}\n# guard: accept drops_data: why\npass", ["drops_data", "unused_acceptance"]),
+        (
+            f'op.execute("SELECT 1")  # guard: accept drops_data: why\n{DROP}',
+            ["unused_acceptance", "drops_data"],
+        ),
+        (f"text = '''\n# guard: accept drops_data: why\n'''\n{DROP}", ["drops_data"]),
         (
             "def part():\n    # guard: accept drops_data: why\n    op.drop_table('shops')\npart()",
-            True,
+            [],
         ),
-        (f"# guard: accept drops_data: why\ndef part():\n    {DROP}\npart()", True),
-        (f"def part():\n    {DROP}\n# guard: accept drops_data: why\npart()", True),
+        (f"# guard: accept drops_data: why\ndef part():\n    {DROP}\npart()", []),
+        (f"def part():\n    {DROP}\n# guard: accept drops_data: why\npart()", []),
     ],
 )
 def test_where_a_line_stands_says_what_it_accepts(
-    branches: Branches, body: str, accepted: bool
+    branches: Branches, body: str, found: list[str]
 ) -> None:
     branches.write("two", body)
     run = branches.lint()
-    assert (run.returncode == 0) is accepted, run.stdout
+    assert rules(run.stdout) == found
+    assert (run.returncode == 0) is (found == [])
 
 
 def test_a_line_outside_of_functions_accepts_for_the_whole_revision(branches: Branches) -> None:
@@ -376,6 +380,29 @@ def test_what_an_enum_loses_is_found_by_its_downgrade(new_branches: NewBranches)
     run = branches.lint()
     assert "removes_enum_value" in rules(run.stdout)
     assert "mood loses 'bad'" in run.stdout
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("revision = 'two'\ndown_revision = 'one'\ndef upgrade(:\n", "two_.py, line 3: "),
+        ("import nonsense\nrevision = 'two'\n", "two_.py, line 1: No module named 'nonsense'"),
+        (
+            "revision = 'two'\ndown_revision = 'zero'\n",
+            "Revision zero, the parent of two (two_.py)",
+        ),
+        ("revision = 'one'\ndown_revision = None\n", "Revision one is in two files: "),
+    ],
+)
+def test_a_revision_that_cannot_be_loaded_is_one_sentence(
+    branches: Branches, source: str, words: str
+) -> None:
+    (branches.versions / "two_.py").write_text(source)
+    run = branches.lint()
+    assert run.returncode == 1
+    assert run.stderr.startswith("FAILED: ")
+    assert words in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 # PostgreSQL's linter

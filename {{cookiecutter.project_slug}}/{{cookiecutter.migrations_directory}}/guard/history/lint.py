@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
@@ -20,15 +21,17 @@ from alembic.operations.ops import AlterColumnOp, ExecuteSQLOp, MigrateOperation
 from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import Script, ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Dialect
 from sqlalchemy.exc import SQLAlchemyError
 
-from .. import databases, settings
+from .. import databases, revisions, settings
 from ..rules import Remark, rules_without
 from ..rules.deployment import RULE_NAMES, findings
 from ..rules.operations import Key, table_of
 from ..rules.statements import ChangeEnumOp, Step
-from ..running.command import current
+from ..running.command import Command, current
+from ..running.errors import explanation
 from ..running.together import EVERY_DATABASE
 from . import report
 from .acceptance import Acceptance, acceptances, accepted
@@ -110,7 +113,7 @@ def lint(config: Config, branch: str | None) -> int:
     rules_without(disabled)  # Refuses a name that no rule has.
     result = Branch()
     check_changes(comparison, result, disabled)
-    new = in_order(script, [file.revision for file in comparison.new])
+    new = load(config, script, [file.revision for file in comparison.new])
     if new:
         run_environment(
             config, script, lambda m, name: check(script, new, m, name, result, disabled)
@@ -121,11 +124,29 @@ def lint(config: Config, branch: str | None) -> int:
     return 1 if any(finding.rule for finding in result.found) else 0
 
 
-def in_order(script: ScriptDirectory, revisions: Sequence[str]) -> list[Script]:
+def load(config: Config, script: ScriptDirectory, new: Sequence[str]) -> list[Script]:
+    """Load all revisions, and return the new ones in their order.
+
+    :raises CommandError: for a file that cannot be loaded, and a history that is broken.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # The sentence below says it.
+            revisions.refuse_copies(script)
+            return in_order(script, new)
+    except CommandError:
+        raise
+    except Exception as error:
+        if getattr(config.cmd_opts, "raiseerr", False):
+            raise
+        raise CommandError(explanation(error, Command(config, script), script)) from error
+
+
+def in_order(script: ScriptDirectory, new: Sequence[str]) -> list[Script]:
     """Return new revisions, each after those before it."""
-    left = set(revisions)
+    left = set(new)
     scripts: dict[str, Script] = {}
-    for name in revisions:
+    for name in new:
         if (each := script.get_revision(name)) is not None:
             scripts[name] = each
     ordered: list[Script] = []
@@ -208,14 +229,14 @@ def check(
 ) -> None:
     """Check the new revisions for one database."""
     dialect = migration.dialect
-    revisions = []
+    branch = []
     for each in new:
         path = Path(each.path)
         recording = record(each, dialect, database=database)
-        revisions.append(Revision(each, path, recording, file_acceptances(path, result)))
+        branch.append(Revision(each, path, recording, file_acceptances(path, result)))
     places: dict[int, tuple[Revision, tuple[int, ...]]] = {}
     steps: list[Step] = []
-    for revision in revisions:
+    for revision in branch:
         for step, lines in steps_of(revision, dialect, result, database):
             steps.append(step)
             places[id(step)] = revision, lines
@@ -236,7 +257,7 @@ def check(
                 "\nFirst deploy code that does not use it, then: # guard: accept drops_data: why"
             )
         result.add(Finding(revision.path, line, rule, text))
-    check_sql(revisions, migration, database, result)
+    check_sql(branch, migration, database, result)
 
 
 def text_of(remark: Remark) -> str:
@@ -333,7 +354,7 @@ def report_lines(result: Branch) -> None:
 
 
 def check_sql(
-    revisions: Sequence[Revision],
+    branch: Sequence[Revision],
     migration: MigrationContext,
     database: str | None,
     result: Branch,
@@ -341,7 +362,7 @@ def check_sql(
     """Write the SQL of the new revisions, and let the linter of the database look at it."""
     known = databases.of(migration.dialect.name)
     script = SQLScript(known.script_settings(1))
-    for revision in revisions:
+    for revision in branch:
         sql = script.add(revision, migration)
         result.written.append(Written(revision.path, database, sql))
     if not known.sql_linter:
@@ -358,7 +379,7 @@ def check_sql(
     except (OSError, ValueError):
         result.unchecked = True
         text = f"{known.sql_linter} does not run, so it checks nothing: uv add --dev squawk-cli"
-        result.add(Finding(revisions[0].path, 1, "", text))
+        result.add(Finding(branch[0].path, 1, "", text))
         return
     for complaint in complaints:
         revision, lines = script.place(complaint["line"])
