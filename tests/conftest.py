@@ -366,7 +366,7 @@ def tables_of(url: URL) -> set[str]:
     engine = create_engine(with_driver(url))
     names = set(inspect(engine).get_table_names())
     engine.dispose()
-    return names - {"alembic_version"}
+    return names - {"alembic_version", "alembic_history"}
 
 
 def query(url: URL, statement: str) -> list[tuple[Any, ...]]:

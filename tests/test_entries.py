@@ -27,7 +27,7 @@ def config_with_url(url=url):
     return made
 
 def tables(connection):
-    return {name for name in inspect(connection).get_table_names() if name != "alembic_version"}
+    return {name for name in inspect(connection).get_table_names() if not name.startswith("alembic_")}
 
 """
 

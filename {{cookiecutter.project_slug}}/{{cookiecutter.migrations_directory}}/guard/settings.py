@@ -19,6 +19,9 @@ DEFAULTS = {
     "lock": "on",
     "lock_wait": "60",
     "lock_timeout": "5",
+    "retry_for": "300",
+    "connect_timeout": "10",
+    "record": "yes",
     "unmanaged": "ignore",
     "external_tables": "",
     "remarks": "",
@@ -26,8 +29,8 @@ DEFAULTS = {
 }
 
 # What is a choice, what is a number of seconds, and what cannot be given for one call only.
-CHOICES = {"lock": ("on", "off"), "unmanaged": ("ignore", "compare")}
-SECONDS = ("wait", "lock_wait", "lock_timeout")
+CHOICES = {"lock": ("on", "off"), "record": ("yes", "no"), "unmanaged": ("ignore", "compare")}
+SECONDS = ("wait", "lock_wait", "lock_timeout", "retry_for", "connect_timeout")
 ONLY_IN_INI = ("own_arguments",)
 
 
@@ -39,6 +42,9 @@ class Settings:
     :param lock: whether migrations of a database run one at a time.
     :param lock_wait: how long to wait for another migration, in seconds.
     :param lock_timeout: how long a statement waits for a locked table, in seconds.
+    :param retry_for: how long a revision that locks or conflicts stop is tried again, in seconds.
+    :param connect_timeout: how long a server may take to accept a connection, in seconds.
+    :param record: whether what is applied is recorded in a table beside Alembic's.
     :param unmanaged: whether objects that neither a model nor a revision knows are compared.
     :param external_tables: patterns of the tables that belong to others: ``name``, ``schema.*``.
     :param disabled_remarks: names of the rules that are switched off.
@@ -48,6 +54,9 @@ class Settings:
     lock: bool
     lock_wait: float
     lock_timeout: float
+    retry_for: float
+    connect_timeout: float
+    record: bool
     unmanaged: bool
     external_tables: tuple[str, ...]
     disabled_remarks: frozenset[str]
@@ -92,6 +101,9 @@ def read(config: Config) -> Settings:
         lock=values["lock"] == "on",
         lock_wait=float(values["lock_wait"]),
         lock_timeout=float(values["lock_timeout"]),
+        retry_for=float(values["retry_for"]),
+        connect_timeout=float(values["connect_timeout"]),
+        record=values["record"] == "yes",
         unmanaged=values["unmanaged"] == "compare",
         external_tables=tuple(words(values["external_tables"])),
         disabled_remarks=frozenset(disabled(values["remarks"])),

@@ -1,5 +1,6 @@
 """The questions that the guard asks about a database, and the cautious answers."""
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum, auto
@@ -19,6 +20,13 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
+# Statements that change nothing: settings, and looking into the catalog.
+READS = (
+    r"\s*(SET|SHOW|PRAGMA|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|EXPLAIN|DESC(RIBE)?)\b"
+    r"|\s*SELECT\b.*(pg_catalog|pg_backend_pid|information_schema|sqlite_master|pragma_)"
+    r"|\s*SELECT\s+\S*version_num\b"
+)
+
 # Takes the lock and returns True, or returns False at once when somebody else has it.
 Take = Callable[[], bool]
 
@@ -33,6 +41,7 @@ class Problem(Enum):
     CONNECTION_LOST = auto()
     ALREADY_EXISTS = auto()
     TABLE_LOCKED = auto()
+    CONFLICT = auto()
     FILE_LOCKED = auto()
     CANNOT_OPEN = auto()
     READ_ONLY = auto()
@@ -78,10 +87,14 @@ class Database:
 
     # Running
 
-    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
+    # The present time in UTC, as SQL.
+    utc_now = "CURRENT_TIMESTAMP"
+
+    def create_engine(self, url: URL, lock_timeout: float, connect_timeout: float = 10) -> Engine:
         """Return an engine for one migration.
 
         :param lock_timeout: how long a statement waits for a locked table, in seconds.
+        :param connect_timeout: how long a server may take to accept a connection, in seconds.
         """
         return create_engine(url, poolclass=pool.NullPool)
 
@@ -144,8 +157,31 @@ class Database:
         """Return why a connection could not be made."""
         return self.problem(error)
 
-    def blockers(self, error: DBAPIError, witness: Connection) -> Sequence[str]:
-        """Return which sessions hold the table that a statement timed out waiting for."""
+    # Whether the database tells who holds what a session waits for.
+    knows_blockers = False
+
+    def session_id(self, connection: Connection) -> int | None:
+        """Return the number that the server has for the session of a transaction."""
+        return None
+
+    def blockers(self, session: int, witness: Connection) -> Sequence[str]:
+        """Return which sessions hold what a session waits for now.
+
+        :param session: from ``session_id()``.
+        :param witness: another connection.
+        """
+        return ()
+
+    def writes(self, statement: str) -> bool:
+        """Return whether a statement may change something that a COMMIT would save."""
+        return not re.match(READS, statement, re.IGNORECASE | re.DOTALL)
+
+    def commits(self, statement: str) -> bool:
+        """Return whether a statement commits what was done before it, and itself."""
+        return False
+
+    def invalid_indexes(self, connection: Connection) -> Sequence[str]:
+        """Return the indexes that were not built to their end, which nobody uses."""
         return ()
 
     # What operations do, for the rules. The cautious answer is that they block everybody.

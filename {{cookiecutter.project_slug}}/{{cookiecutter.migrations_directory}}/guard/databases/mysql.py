@@ -1,13 +1,25 @@
 """MySQL and MariaDB: GET_LOCK, limits on waiting, and what errors and changes of tables mean."""
 
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import uuid4
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Dialect, Engine, Enum, String, create_engine, pool, text
+from sqlalchemy import (
+    URL,
+    Connection,
+    Dialect,
+    Engine,
+    Enum,
+    String,
+    create_engine,
+    event,
+    pool,
+    text,
+)
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.types import TypeEngine
 
@@ -31,19 +43,62 @@ PROBLEMS = {
     1060: Problem.ALREADY_EXISTS,
     1061: Problem.ALREADY_EXISTS,
     1205: Problem.TABLE_LOCKED,
+    3572: Problem.TABLE_LOCKED,
+    1213: Problem.CONFLICT,
     1290: Problem.READ_ONLY,
     1836: Problem.READ_ONLY,
     1021: Problem.NO_SPACE,
     1114: Problem.NO_SPACE,
 }
 
-# The sessions in this database that have a transaction open.
-BLOCKERS = """
+# Whether a session waits for a lock: otherwise nobody blocks it, it works.
+WAITS = """
+SELECT 1 FROM information_schema.processlist p
+LEFT JOIN information_schema.innodb_trx t ON t.trx_mysql_thread_id = p.id
+WHERE p.id = :session AND (p.state LIKE 'Waiting for%lock%' OR t.trx_state = 'LOCK WAIT')
+"""
+
+# Which sessions hold what a session waits for, by what this server and account can see: locks of
+# tables, locks of rows, and in the end all that have a transaction open in this database.
+BLOCKERS = (
+    """
+SELECT DISTINCT CONCAT('connection ', blocking_pid, ' (', COALESCE(t.command, ''),
+    COALESCE(CONCAT(', transaction started ', x.trx_started), ''), ') on table ', object_name)
+FROM sys.schema_table_lock_waits
+LEFT JOIN information_schema.processlist t ON t.id = blocking_pid
+LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = blocking_pid
+WHERE waiting_pid = :session AND blocking_pid <> :session
+""",
+    """
+SELECT DISTINCT CONCAT('connection ', l.thread_id, ' (', p.command,
+    COALESCE(CONCAT(', transaction started ', x.trx_started), ''), ') on table ', l.table_name)
+FROM information_schema.metadata_lock_info l
+JOIN information_schema.processlist p ON p.id = l.thread_id
+LEFT JOIN information_schema.innodb_trx x ON x.trx_mysql_thread_id = l.thread_id
+WHERE l.table_schema = DATABASE() AND l.thread_id <> :session AND l.table_name <> ''
+""",
+    """
+SELECT DISTINCT CONCAT('connection ', blocking_pid, ' (', COALESCE(p.command, ''),
+    ', transaction started ', blocking_trx_started, ') on table ', locked_table)
+FROM sys.innodb_lock_waits
+LEFT JOIN information_schema.processlist p ON p.id = blocking_pid
+WHERE waiting_pid = :session
+""",
+    """
 SELECT CONCAT('connection ', p.id, ' (', p.command, ', transaction started ', t.trx_started, ')')
 FROM information_schema.innodb_trx t
 JOIN information_schema.processlist p ON p.id = t.trx_mysql_thread_id
-WHERE p.db = DATABASE() AND p.id <> CONNECTION_ID()
-"""
+WHERE p.db = DATABASE() AND p.id NOT IN (:session, CONNECTION_ID())
+""",
+)
+
+# Statements that are part of a transaction; all others commit it.
+# https://mariadb.com/docs/server/reference/sql-statements/transactions/sql-statements-that-cause-an-implicit-commit
+IN_TRANSACTION = re.compile(
+    r"\s*(SELECT|INSERT|UPDATE|DELETE|REPLACE|WITH|CALL|DO|SET|SHOW|DESC(RIBE)?|EXPLAIN|USE|"
+    r"SAVEPOINT|RELEASE|ROLLBACK|(CREATE|DROP)\s+TEMPORARY)\b",
+    re.IGNORECASE,
+)
 
 
 class MySQL(Database):
@@ -51,9 +106,11 @@ class MySQL(Database):
     default_port = 3306
     cannot_roll_back = "cannot roll back CREATE, ALTER and DROP"
 
-    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
+    utc_now = "UTC_TIMESTAMP()"
+
+    def create_engine(self, url: URL, lock_timeout: float, connect_timeout: float = 10) -> Engine:
         if url.get_driver_name() != "pymysql":
-            return super().create_engine(url, lock_timeout)
+            return super().create_engine(url, lock_timeout, connect_timeout)
         limit = max(1, round(lock_timeout))
         limits = f"lock_wait_timeout = {limit}, innodb_lock_wait_timeout = {limit}"
         arguments = {
@@ -61,7 +118,15 @@ class MySQL(Database):
             # PyMySQL encodes in Latin-1 what the server expects in UTF-8.
             "password": (url.password or "").encode().decode("latin-1"),
         }
-        return create_engine(url, poolclass=pool.NullPool, connect_args=arguments)
+        engine = create_engine(url, poolclass=pool.NullPool, connect_args=arguments)
+        if "unix_socket" in url.query or "connect_timeout" in url.query:
+            return engine
+
+        @event.listens_for(engine, "do_connect")
+        def connect(dialect: Any, record: Any, given: Any, options: dict[str, Any]) -> Any:
+            return connect_in_time(dialect, options, connect_timeout)
+
+        return engine
 
     @contextmanager
     def lock_holder(
@@ -99,11 +164,24 @@ class MySQL(Database):
         problem = self.problem(error) or Problem.UNREACHABLE
         return Problem.UNREACHABLE if problem is Problem.CONNECTION_LOST else problem
 
-    def blockers(self, error: DBAPIError, witness: Connection) -> Sequence[str]:
-        try:
-            return witness.scalars(text(BLOCKERS)).all()
-        except DBAPIError:
-            return ()  # The account may not look at other sessions.
+    knows_blockers = True
+
+    def session_id(self, connection: Connection) -> int | None:
+        number = getattr(connection.connection.dbapi_connection, "thread_id", None)
+        return int(number()) if callable(number) else None
+
+    def blockers(self, session: int, witness: Connection) -> Sequence[str]:
+        if witness.scalar(text(WAITS), {"session": session}) is None:
+            return ()
+        for query in BLOCKERS:
+            # A view that this server does not have, or the account may not read.
+            with suppress(DBAPIError):
+                if found := witness.scalars(text(query), {"session": session}).all():
+                    return found
+        return ()
+
+    def commits(self, statement: str) -> bool:
+        return not IN_TRANSACTION.match(statement)
 
     # https://mariadb.com/docs/server/server-usage/storage-engines/innodb/innodb-online-ddl
     rewriting_blocks = "writes"
@@ -142,6 +220,38 @@ class MySQL(Database):
 
     def unescaped(self, literal: str) -> str:
         return re.sub(r"\\(.)", r"\1", super().unescaped(literal), flags=re.DOTALL)
+
+
+def connect_in_time(dialect: Any, options: dict[str, Any], timeout: float) -> Any:
+    """Connect with PyMySQL to a server that greets in time.
+
+    PyMySQL limits only how long the server takes to accept. Its read_timeout would limit the
+    greeting, but also each ALTER.
+
+    :param options: those of ``pymysql.connect()``.
+    :param timeout: in seconds.
+    """
+    address = (options.get("host") or "localhost", options.get("port") or 3306)
+    error = dialect.loaded_dbapi.OperationalError
+    try:
+        connected = socket.create_connection(address, timeout)
+    except OSError as reason:
+        raise error(2003, f"Can't connect to MySQL server on {address[0]!r} ({reason})") from reason
+    try:
+        connected.recv(1, socket.MSG_PEEK)
+        connected.settimeout(None)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        made = dialect.connect(**options, defer_connect=True)
+        made.connect(connected)
+    except TimeoutError as reason:
+        connected.close()
+        text = f"no greeting of the server on {address[0]!r} within {timeout:g} s"
+        raise error(2003, text) from reason
+    except BaseException:
+        connected.close()
+        raise
+    return made
 
 
 def take_lock(holder: Connection) -> bool:

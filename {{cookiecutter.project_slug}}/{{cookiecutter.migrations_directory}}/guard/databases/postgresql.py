@@ -1,5 +1,7 @@
 """PostgreSQL: advisory locks, limits on waiting, and what errors and changes of tables mean."""
 
+import logging
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import import_module
@@ -39,18 +41,44 @@ PROBLEMS = {
     "42P06": Problem.ALREADY_EXISTS,
     "42P07": Problem.ALREADY_EXISTS,
     "55P03": Problem.TABLE_LOCKED,
+    "40001": Problem.CONFLICT,
+    "40P01": Problem.CONFLICT,
     "25006": Problem.READ_ONLY,
     "53100": Problem.NO_SPACE,
 }
 
-# Which sessions hold locks on tables of the statement that had to wait.
+# Which sessions hold what a session waits for. A prepared transaction has no session.
+# https://www.postgresql.org/docs/current/functions-info.html#FUNCTIONS-INFO-SESSION
 BLOCKERS = """
-SELECT DISTINCT format('pid %s (%s, query started %s) on table %s',
-    a.pid, a.state, date_trunc('second', a.query_start), c.relname)
-FROM pg_locks l JOIN pg_stat_activity a USING (pid) JOIN pg_class c ON c.oid = l.relation
-WHERE l.granted AND l.pid <> pg_backend_pid() AND a.datname = current_database()
-    AND c.relkind IN ('r', 'p') AND strpos(:statement, c.relname) > 0
+SELECT DISTINCT CASE WHEN b.pid = 0 THEN 'a prepared transaction' ELSE
+    format('pid %s (%s, query started %s)', b.pid, COALESCE(a.state, 'of another user'),
+        date_trunc('second', a.query_start)) END
+    || COALESCE((SELECT ' on table ' || min(c.relname) FROM pg_catalog.pg_locks w
+        JOIN pg_catalog.pg_class c ON c.oid = w.relation WHERE w.pid = :session AND NOT w.granted), '')
+FROM unnest(pg_blocking_pids(:session)) AS b(pid)
+LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = b.pid
 """
+
+# Indexes that CREATE INDEX CONCURRENTLY began and did not complete, and nobody builds now.
+# https://www.postgresql.org/docs/current/sql-createindex.html#SQL-CREATEINDEX-CONCURRENTLY
+INVALID_INDEXES = """
+SELECT n.nspname, i.relname, t.relname FROM pg_catalog.pg_index x
+JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
+JOIN pg_catalog.pg_class t ON t.oid = x.indrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = i.relnamespace
+WHERE NOT x.indisvalid AND i.relkind = 'i' AND NOT EXISTS (
+    SELECT 1 FROM pg_catalog.pg_locks l WHERE l.relation = x.indexrelid AND l.granted
+        AND l.pid <> pg_backend_pid())
+"""
+
+NAME = r'(?:"[^"]+"|[\w$]+)'
+CONCURRENT_INDEX = re.compile(
+    rf"\s*CREATE\s+(?:UNIQUE\s+)?INDEX\s+CONCURRENTLY\s+(?:IF\s+NOT\s+EXISTS\s+)?({NAME})"
+    rf"\s+ON\s+(?:ONLY\s+)?(?:({NAME})\.)?({NAME})",
+    re.IGNORECASE,
+)
+
+log = logging.getLogger("alembic.runtime.migration")
 
 
 IDENTITY = """
@@ -63,10 +91,18 @@ class PostgreSQL(Database):
     default_port = 5432
     sql_linter = "squawk"
 
-    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
-        # Prepared statements do not survive a connection pooler.
-        unprepared = {"prepare_threshold": None} if url.get_driver_name() == "psycopg" else {}
-        engine = create_engine(url, poolclass=pools.NullPool, connect_args=unprepared)
+    utc_now = "clock_timestamp() AT TIME ZONE 'UTC'"
+
+    def create_engine(self, url: URL, lock_timeout: float, connect_timeout: float = 10) -> Engine:
+        arguments: dict[str, Any] = {}
+        if url.get_driver_name() in ("psycopg", "psycopg2") and "connect_timeout" not in url.query:
+            # libpq takes 1 for 2, and 0 for no limit.
+            arguments["connect_timeout"] = max(2, round(connect_timeout))
+        if url.get_driver_name() == "psycopg":
+            # Prepared statements do not survive a connection pooler.
+            arguments["prepare_threshold"] = None
+        engine = create_engine(url, poolclass=pools.NullPool, connect_args=arguments)
+        event.listen(engine, "before_cursor_execute", drop_invalid_index)
         # One round trip to the server, not two.
         limits = "; ".join(f"SET LOCAL {setting}" for setting in limits_of(lock_timeout))
 
@@ -146,11 +182,27 @@ class PostgreSQL(Database):
                 return Problem.NO_SUCH_DATABASE
         return Problem.LOGIN_REJECTED
 
-    def blockers(self, error: DBAPIError, witness: Connection) -> Sequence[str]:
+    knows_blockers = True
+
+    def session_id(self, connection: Connection) -> int | None:
+        # Asked of the server, as a pooler gives each transaction another session.
+        found = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
+        return int(found)
+
+    def blockers(self, session: int, witness: Connection) -> Sequence[str]:
+        return witness.scalars(text(BLOCKERS), {"session": session}).all()
+
+    def invalid_indexes(self, connection: Connection) -> Sequence[str]:
+        rows = connection.exec_driver_sql(INVALID_INDEXES)
+        return [f"{schema}.{index} of table {table}" for schema, index, table in rows]
+
+    @contextmanager
+    def passed(self, connection: Connection) -> Iterator[None]:
+        event.listen(connection, "before_cursor_execute", drop_invalid_index)
         try:
-            return witness.scalars(text(BLOCKERS), {"statement": error.statement}).all()
-        except DBAPIError:
-            return ()  # The account may not look at other sessions.
+            yield
+        finally:
+            event.remove(connection, "before_cursor_execute", drop_invalid_index)
 
     # https://www.postgresql.org/docs/current/sql-altertable.html
     building_an_index_blocks = "writes"
@@ -198,6 +250,27 @@ def limits_of(lock_timeout: float) -> list[str]:
     https://www.postgresql.org/docs/current/runtime-config-client.html
     """
     return [f"lock_timeout = {max(1, round(lock_timeout * 1000))}", "statement_timeout = 0"]
+
+
+def drop_invalid_index(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+    """Drop what a failed CREATE INDEX CONCURRENTLY has left, so that it can be built again.
+
+    Otherwise the index "already exists", or with IF NOT EXISTS counts as built.
+    """
+    if (found := CONCURRENT_INDEX.match(statement)) is None:
+        return
+    name, schema, table = (part and unquoted(part) for part in found.groups())
+    cursor.execute(INVALID_INDEXES)
+    for place, index, of_table in cursor.fetchall():
+        if (index, of_table) == (name, table) and schema in (None, place):
+            log.info("Index %s is invalid, as building it failed: building it again", index)
+            quote = connection.dialect.identifier_preparer.quote_identifier
+            cursor.execute(f"DROP INDEX CONCURRENTLY {quote(place)}.{quote(index)}")
+
+
+def unquoted(name: str) -> str:
+    """Return a name as the catalog has it."""
+    return name[1:-1] if name.startswith('"') else name.lower()
 
 
 def take_lock(holder: Connection) -> bool:

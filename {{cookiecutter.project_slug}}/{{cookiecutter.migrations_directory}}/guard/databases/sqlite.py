@@ -40,7 +40,7 @@ class SQLite(Database):
     # https://alembic.sqlalchemy.org/en/latest/batch.html
     render_as_batch = True
 
-    def create_engine(self, url: URL, lock_timeout: float) -> Engine:
+    def create_engine(self, url: URL, lock_timeout: float, connect_timeout: float = 10) -> Engine:
         arguments = {"timeout": lock_timeout}
         engine = create_engine(url, poolclass=pool.NullPool, connect_args=arguments)
         event.listen(engine, "connect", prepare_connection)

@@ -126,7 +126,9 @@ def connection_to(command: Command, url: URL) -> Iterator[Connection]:
     known = command.settings
     deadline = time.monotonic() + known.wait
     command.connecting = True
-    engine = databases.of(url.get_backend_name()).create_engine(url, known.lock_timeout)
+    engine = databases.of(url.get_backend_name()).create_engine(
+        url, known.lock_timeout, known.connect_timeout
+    )
     while True:
         try:
             connection = engine.connect()

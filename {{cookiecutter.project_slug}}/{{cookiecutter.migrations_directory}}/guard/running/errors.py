@@ -49,6 +49,8 @@ ADVICE = {
         "{database} stayed locked by another program. Let it end and try again, or wait longer "
         "with -x lock_timeout=SECONDS."
     ),
+    Problem.TABLE_LOCKED: "A table stayed locked by another session: {cause}.",
+    Problem.CONFLICT: "{database} ended the revision in favour of another session: {cause}.",
     Problem.ALREADY_EXISTS: (
         "{cause}. If the tables were there before Alembic, see "
         "An existing database in docs/baseline.md."

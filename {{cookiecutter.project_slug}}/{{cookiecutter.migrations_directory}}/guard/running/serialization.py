@@ -11,10 +11,11 @@ from sqlalchemy import Connection, String, column, select, table
 from sqlalchemy.exc import DBAPIError
 
 from .. import databases, revisions
-from ..databases import Problem
 from ..messages import command_line
+from . import steps
 from .command import Command
 from .connection import name_of
+from .record import Record
 
 log = logging.getLogger("alembic.runtime.migration")
 
@@ -44,6 +45,7 @@ def one_at_a_time(
     connection = connection_of(migration)
     database = databases.of(connection.dialect.name)
     applied: list[Heads] = []
+    migration.opts["guard.external_transaction"] = connection.in_transaction()
     if migration.script is not None:
         revisions.refuse_copies(migration.script)
     if only_reads(migration):
@@ -61,6 +63,7 @@ def one_at_a_time(
         *migration.on_version_apply_callbacks,
         after_each_revision,
     )
+    prepare_record(command, migration)
     if connection.in_transaction():
         if not passed:
             raise CommandError(
@@ -70,17 +73,7 @@ def one_at_a_time(
         yield applied
         return
     with lock(command, connection, passed) as witness:
-        try:
-            yield applied
-        except DBAPIError as error:
-            if database.problem(error) is Problem.TABLE_LOCKED:
-                blockers = "; ".join(database.blockers(error, witness))
-                raise CommandError(
-                    "A table stayed locked by another session, so the revision was rolled back: "
-                    f"{blockers or 'one that this account may not see'}. "
-                    "Let it end, or wait longer with -x lock_timeout=SECONDS."
-                ) from error
-            raise
+        yield applied
         if applied:
             connection.rollback()
             same = witness is connection and not passed
@@ -91,6 +84,17 @@ def one_at_a_time(
                     f"The migrations ended at {sorted(applied[-1])}, but they were not saved: "
                     f"the database is at {sorted(saved)}."
                 )
+
+
+def prepare_record(command: Command, migration: MigrationContext) -> None:
+    """Let each step be timed, and recorded unless ``record`` is off."""
+    if (found := steps.of(migration)) is not None:
+        if command.settings.record:
+            found.record = Record(migration)
+        migration.on_version_apply_callbacks = (
+            *migration.on_version_apply_callbacks,
+            found.applied,
+        )
 
 
 def connection_of(migration: MigrationContext) -> Connection:
