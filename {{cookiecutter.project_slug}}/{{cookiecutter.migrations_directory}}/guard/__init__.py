@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .proof.application import Application as Application
     from .proof.commands import url_of as url_of
     from .proof.commands import urls_of as urls_of
+    from .running.ahead import DatabaseAhead as DatabaseAhead
     from .running.connection import choose_url as choose_url
     from .running.connection import connect as connect
     from .running.errors import explained as explained
@@ -28,6 +29,7 @@ __version__ = "1.0.0"
 # must not wait for SQLAlchemy, nor `alembic upgrade` for the tests.
 _HOMES = {
     "Application": "proof.application",
+    "DatabaseAhead": "running.ahead",
     "Together": "environment",
     "choose_url": "running.connection",
     "connect": "running.connection",
@@ -40,6 +42,7 @@ _HOMES = {
 
 __all__ = [
     "Application",
+    "DatabaseAhead",
     "Together",
     "choose_url",
     "connect",

@@ -2,6 +2,8 @@
 
     lint [BRANCH]    check the revisions that BRANCH does not have, and that those it has stay
     rebase [BRANCH]  put the revisions that BRANCH does not have behind its head
+    ready            exit 0 when the database is at this code's head or beyond; --wait SECONDS
+    plan             the revisions that would run here, oldest first; --sql prints their SQL
     finish PATH      format a new revision and note it in head.txt; the post-write hook
 
 BRANCH is the head of the remote by default, or main. Options as those of alembic: -c PATH, --name SECTION, -x name=value.

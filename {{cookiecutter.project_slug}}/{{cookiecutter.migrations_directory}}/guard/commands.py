@@ -3,6 +3,7 @@
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
+from functools import partial
 from os import environ
 from pathlib import Path
 
@@ -41,6 +42,12 @@ def parser() -> ArgumentParser:
         added = commands.add_parser(name, help=text)
         added.add_argument("branch", nargs="?", help="default: the head of the remote, or main")
         added.set_defaults(command=command)
+    ready_parser = commands.add_parser("ready", help="is the database at this code's head?")
+    ready_parser.add_argument("--wait", type=float, default=0, metavar="SECONDS")
+    ready_parser.set_defaults(command=ready)
+    plan_parser = commands.add_parser("plan", help="which revisions would run here")
+    plan_parser.add_argument("--sql", action="store_true", help="print their SQL")
+    plan_parser.set_defaults(command=plan)
     return made
 
 
@@ -56,6 +63,22 @@ def rebase(configs: list[Config], options: Namespace) -> int:
     from .history.rebase import rebase
 
     return max([rebase(config, options.branch) for config in configs])
+
+
+def ready(configs: list[Config], options: Namespace) -> int:
+    """Return 0 when the databases are at this code's head or beyond, else 1 with a line each."""
+    from .running.ready import ready
+
+    return 0 if ready(configs, options.wait, partial(print, file=sys.stderr)) else 1
+
+
+def plan(configs: list[Config], options: Namespace) -> int:
+    """Print which revisions would run on the databases, or their SQL."""
+    from .history.plan import plan
+
+    for config in configs:
+        plan(config, options.sql)
+    return 0
 
 
 def configurations(options: Namespace) -> list[Config]:

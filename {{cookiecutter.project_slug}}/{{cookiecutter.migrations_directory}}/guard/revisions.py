@@ -178,6 +178,16 @@ def refuse_functions_of_no_database(script: ScriptDirectory, names: Collection[s
             )
 
 
+def is_irreversible(path: Path) -> bool:
+    """Return whether a downgrade() says that there is no way back: raise NotImplementedError."""
+    return any(
+        isinstance(line, ast.Raise) and "NotImplementedError" in ast.unparse(line)
+        for function in ast.parse(path.read_bytes()).body
+        if isinstance(function, ast.FunctionDef) and function.name.startswith("downgrade")
+        for line in function.body
+    )
+
+
 def check_configuration(config: Config) -> None:
     """Refuse an alembic.ini that an older version of the template has made.
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum, auto
+from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
@@ -22,7 +23,7 @@ from sqlalchemy.types import TypeEngine
 
 # Statements that change nothing: settings, and looking into the catalog.
 READS = (
-    r"\s*(SET|SHOW|PRAGMA|BEGIN|SAVEPOINT|RELEASE|ROLLBACK|EXPLAIN|DESC(RIBE)?)\b"
+    r"\s*(SET|SHOW|PRAGMA|BEGIN|COMMIT|SAVEPOINT|RELEASE|ROLLBACK|EXPLAIN|DESC(RIBE)?)\b"
     r"|\s*SELECT\b.*(pg_catalog|pg_backend_pid|information_schema|sqlite_master|pragma_)"
     r"|\s*SELECT\s+\S*version_num\b"
 )
@@ -135,6 +136,14 @@ class Database:
 
         :raises CommandError: when it must not be committed.
         """
+
+    def copy(self, url: URL, path: Path) -> URL | None:
+        """Copy a database into a new file and return its URL, or None if it cannot be copied."""
+        return None
+
+    def traced(self, emit: Callable[[str], object]) -> AbstractContextManager[None]:
+        """Pass each statement that changes something to a function, with its values in it."""
+        return nullcontext()
 
     def two_phase_commit(self, connection: Connection) -> bool:
         """Return whether several databases can be committed in two phases."""

@@ -2,9 +2,10 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
@@ -92,6 +93,28 @@ class SQLite(Database):
                 row = connection.exec_driver_sql("PRAGMA database_list").first()
                 files.append(str(row[2]) if row else "")
         return all(map(os.path.exists, files)) and os.path.samefile(*files)
+
+    def copy(self, url: URL, path: Path) -> URL | None:
+        if url.database in (None, "", ":memory:"):
+            return None
+        source, target = sqlite3.connect(str(url.database)), sqlite3.connect(path)
+        try:
+            source.backup(target)
+        finally:
+            source.close()
+            target.close()
+        return url.set(database=str(path), query={})
+
+    @contextmanager
+    def traced(self, emit: Callable[[str], object]) -> Iterator[None]:
+        def trace(connection: Any, _: ConnectionPoolEntry) -> None:
+            connection.set_trace_callback(lambda each: self.writes(each) and emit(each))
+
+        event.listen(Engine, "connect", trace)
+        try:
+            yield
+        finally:
+            event.remove(Engine, "connect", trace)
 
     def after_revision(self, connection: Connection) -> None:
         violation = connection.exec_driver_sql("PRAGMA foreign_key_check").first()

@@ -174,7 +174,8 @@ def unknown_revision(revision: str, command: Command, script: ScriptDirectory) -
     alembic = command_line(command.config)
     options = vars(command.config.cmd_opts) if command.config.cmd_opts else {}
     named = [options.get("revision"), *(options.get("revisions") or [])]
-    if any(revision in str(argument) for argument in named if argument):
+    ids = [each for argument in named for each in re.split(r"[:@]|[+-]\d+$", str(argument))]
+    if revision in ids:
         return f"There is no revision {revision!r} in {folders}. See: {alembic} history"
     database = name_of(command.url) if command.url else "The database"
     if other := history_of(revision, command):

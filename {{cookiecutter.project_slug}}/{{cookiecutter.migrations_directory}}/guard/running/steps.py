@@ -70,7 +70,9 @@ class Steps:
             answered = not isinstance(self.original, Question) and ahead.answers(
                 self.original, now, migration
             )
-            found = [] if answered else self.original(heads, migration)
+            if answered:
+                return
+            found = self.original(heads, migration)
             self.first = self.committed = self.latest = now
             if not isinstance(found, list):
                 yield from self.one_by_one(now, found, migration)

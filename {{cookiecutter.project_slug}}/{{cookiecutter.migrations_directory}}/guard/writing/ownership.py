@@ -15,6 +15,7 @@ from sqlalchemy import ForeignKeyConstraint, MetaData
 
 from .. import databases
 from ..history.recording import Objects, known_objects
+from ..running.record import name_beside
 from ..settings import Settings, read
 
 log = logging.getLogger("alembic.autogenerate.compare")
@@ -68,6 +69,12 @@ def include_name(name: str | None, kind: str, parents: Mapping[str, str | None])
         schemas = {table.schema for each in metadata() for table in each.tables.values()}
         return name in schemas | {None}
     if kind == "table" and name is not None:
+        migration = op.get_context()
+        if (name, parents.get("schema_name")) == (
+            name_beside(migration.version_table),
+            migration.version_table_schema,
+        ):
+            return False
         return not settings().is_external(name, parents.get("schema_name"))
     return True
 
