@@ -115,9 +115,6 @@ def test_the_time_to_try_again_is_limited(new_environment: NewEnvironment, kind:
     assert "-x retry_for=SECONDS" in failed
 
 
-CREATE_TWO = [("t1", "pass"), ("t2", "pass"), ("t3", "pass"), ("t4", "pass"), ("t5", "pass")]
-
-
 def with_tables(environment: Environment, names: list[str]) -> None:
     for name in names:
         environment.add_revision(

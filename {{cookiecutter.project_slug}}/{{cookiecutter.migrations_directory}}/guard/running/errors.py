@@ -22,6 +22,7 @@ from ..databases import Problem
 from ..messages import command_line
 from .command import Command, only_command
 from .connection import name_of
+from .retries import GaveUp
 
 # What a problem of the database means, and what to do about it.
 ADVICE = {
@@ -100,7 +101,7 @@ def explanation(error: Exception, command: Command, script: ScriptDirectory) -> 
     text = advice(error, command, script, bool(revision)) or first_line(error)
     backend = command.url.get_backend_name() if command.url else ""
     note = databases.of(backend).cannot_roll_back
-    if revision and note:
+    if revision and note and not isinstance(error, GaveUp):
         text += (
             f"\n{backend} {note}: before you try again, revert by hand what the statements "
             "before this one did."

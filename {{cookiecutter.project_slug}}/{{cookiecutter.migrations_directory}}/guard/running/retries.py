@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from threading import Event, Thread
 from typing import Any
 
@@ -33,6 +33,10 @@ TEMPORARY = {
 
 # Pauses between two attempts, in seconds: the first, and the longest one.
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 20.0
+
+
+class GaveUp(CommandError):
+    """Other sessions were in the way for too long. What was begun is rolled back."""
 
 
 class Watch:
@@ -76,7 +80,7 @@ class Watch:
             for name in self.LISTENED:
                 event.remove(self.connection, name, getattr(self, name))
 
-    def begin_step(self) -> None:
+    def between_steps(self) -> None:
         """Forget what earlier revisions have committed, unless all are in one transaction."""
         if not self.one_transaction:
             self.wrote = self.committing = self.committed = False
@@ -96,7 +100,7 @@ class Watch:
     def after_cursor_execute(
         self, connection: Connection, cursor: Any, statement: str, *_: Any
     ) -> None:
-        self.waits_since = None
+        self.waits_since, self.blockers = None, ()
         if self.database.writes(statement):
             self.wrote = True
             self.committed = self.committed or self.database.commits(statement)
@@ -135,12 +139,16 @@ class Watch:
 class Attempts:
     """The attempts of a command.
 
-    :param watches: one for each database that it migrates.
+    :param migrations: one for each database that it migrates.
     """
 
-    def __init__(self, command: Command, watches: list[Watch]) -> None:
+    def __init__(self, command: Command, migrations: list[MigrationContext]) -> None:
         self.command = command
-        self.watches = watches
+        limit = command.settings.lock_timeout
+        self.watches = [Watch(migration, limit) for migration in migrations]
+        self.steps = [found for each in migrations if (found := steps.of(each)) is not None]
+        for watch, found in zip(self.watches, self.steps, strict=False):
+            found.between_steps = watch.between_steps
         self.began = time.monotonic()
         self.number = 0
 
@@ -148,10 +156,41 @@ class Attempts:
     def patience(self) -> float:
         return self.command.settings.retry_for
 
-    def wait_after(self, error: DBAPIError, revision: str | None) -> None:
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Watch all connections during an attempt."""
+        with ExitStack() as stack:
+            for watch in self.watches:
+                stack.enter_context(watch.watching())
+            yield
+
+    def go_on(self, failure: DBAPIError, attempt: Callable[[], object]) -> None:
+        """Try again until it works, or trying again does not help.
+
+        :param failure: what ended the attempt before.
+        """
+        while True:
+            for watch in self.watches:
+                if watch.connection.in_transaction():
+                    watch.connection.rollback()
+            self.wait_after(failure)
+            try:
+                with self.watching():
+                    attempt()
+                return
+            except DBAPIError as error:
+                failure = error
+
+    def revision(self) -> str | None:
+        """Return the id of the revision that is at work."""
+        for found in self.steps:
+            if (revision := getattr(found.at_work, "revision", None)) is not None:
+                return str(revision.revision)
+        return None
+
+    def wait_after(self, error: DBAPIError) -> None:
         """Wait before the next attempt, if there may be one.
 
-        :param revision: the one that failed.
         :raises DBAPIError: the error itself, if trying again does not help.
         :raises CommandError: when the time is over, or when a part of the revision is committed.
         """
@@ -162,10 +201,11 @@ class Attempts:
             raise error
         problem = watch.database.problem(error)
         assert problem is not None
-        blockers = "; ".join(watch.blockers)
+        blockers = "; ".join(name for each in self.watches for name in each.blockers)
         who = f": {blockers}" if blockers else ""
         if not blockers and problem is Problem.TABLE_LOCKED:
             who = ": one that this account may not see"
+        revision = self.revision()
         name = f"revision {revision}" if revision else "the revision"
         if any(each.committed for each in self.watches):
             raise CommandError(
@@ -176,7 +216,7 @@ class Attempts:
         pause = min(FIRST_PAUSE * 1.6**self.number, LONGEST_PAUSE) * random.uniform(0.7, 1.3)
         left = self.began + self.patience - time.monotonic()
         if left <= pause:
-            raise CommandError(
+            raise GaveUp(
                 f"{TEMPORARY[problem]}, so {name} was rolled back{who}. Let it end, or try "
                 f"for longer than {self.patience:g} s with -x retry_for=SECONDS."
             ) from error
@@ -196,30 +236,25 @@ def tried_again(
 
     :param again: runs them again, on the same connection.
     """
-    planned = steps.of(migration)
-    watch = Watch(migration, command.settings.lock_timeout)
-    attempts = Attempts(command, [watch])
-    if planned is not None:
-        planned.on_begin = watch.begin_step
+    attempts = Attempts(command, [migration])
     try:
-        with watch.watching():
+        with attempts.watching():
             yield
         return
     except DBAPIError as error:
         failure = error
-    while True:
-        if watch.connection.in_transaction():
-            watch.connection.rollback()
-        attempts.wait_after(failure, name_of_step(planned))
-        try:
-            with watch.watching():
-                again()
-            return
-        except DBAPIError as error:
-            failure = error
+    attempts.go_on(failure, again)
 
 
-def name_of_step(planned: steps.Steps | None) -> str | None:
-    """Return the id of the revision that is at work."""
-    step = planned.at_work if planned else None
-    return getattr(getattr(step, "revision", None), "revision", None)
+def run(
+    command: Command, migrations: list[MigrationContext], attempt: Callable[[], object]
+) -> None:
+    """Run an attempt, and again as long as other sessions are in its way."""
+    attempts = Attempts(command, migrations)
+    try:
+        with attempts.watching():
+            attempt()
+        return
+    except DBAPIError as error:
+        failure = error
+    attempts.go_on(failure, attempt)

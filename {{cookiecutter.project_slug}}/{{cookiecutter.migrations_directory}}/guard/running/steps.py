@@ -48,8 +48,8 @@ class Steps:
     def __init__(self, original: Function) -> None:
         self.original = original
         self.record: Record | None = None
-        # Called when a step begins.
-        self.on_begin: Callable[[], None] = lambda: None
+        # Called before each step, and when it is committed.
+        self.between_steps: Callable[[], None] = lambda: None
         self.planned: list[MigrationStep] | None = None
         self.done = 0
         self.began = 0.0
@@ -66,6 +66,7 @@ class Steps:
             and when it has moved since the first attempt.
         """
         now = set(heads)
+        self.at_work = None
         if self.planned is None:
             answered = not isinstance(self.original, Question) and ahead.answers(
                 self.original, now, migration
@@ -94,9 +95,10 @@ class Steps:
         if self.record is not None and (steps or not isinstance(steps, list)):
             self.record.begin(heads)
         for step in steps:
-            self.on_begin()
+            self.between_steps()
             self.at_work, self.began = step, time.monotonic()
             yield step
+            self.between_steps()
             self.done += 1
             self.at_work, self.committed = None, self.latest
         if self.record is not None and not steps:

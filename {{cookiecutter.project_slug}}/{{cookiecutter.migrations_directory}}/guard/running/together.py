@@ -22,10 +22,10 @@ from sqlalchemy.exc import DBAPIError
 
 from .. import databases, revisions
 from ..messages import command_line
-from . import naming
+from . import naming, retries
 from .command import current
 from .connection import connection_to, name_of, url_from, use
-from .serialization import Heads, connection_of, one_at_a_time, only_reads
+from .serialization import Heads, connection_of, one_at_a_time, only_reads, prepare_record
 
 # In config.attributes: whether offline mode is for all databases, as nothing is written.
 EVERY_DATABASE = "guard.every_database"
@@ -123,7 +123,7 @@ class Together:
             self.keep(name)
 
     def keep(self, name: str) -> None:
-        """Keep what ``context.configure()`` was told for a database; the next call overwrites it."""
+        """Keep what ``context.configure()`` was told; the call for the next database overwrites it."""
         migration = context.get_context()
         migration.opts = dict(migration.opts)
         self.migrations[name] = migration
@@ -144,6 +144,7 @@ class Together:
                     lock_timeout = self.command.settings.lock_timeout
                     for statement in database.script_settings(lock_timeout):
                         migration.execute(statement)
+                    prepare_record(self.command, migration)
                     with migration.begin_transaction():
                         migration.run_migrations(database=name)
             return
@@ -154,11 +155,25 @@ class Together:
             applied[name] = self.stack.enter_context(one_at_a_time(self.command, migration, passed))
             if len(applied) == 1:  # Others begin with the same database, and have to wait.
                 self.refuse_different_steps()
-            self.stack.enter_context(self.transaction(name))
-            with Operations.context(migration):
-                migration.run_migrations(database=name)
-        self.commit([name for name, heads in applied.items() if heads])
+        if self.passed or any(map(only_reads, self.migrations.values())):
+            self.attempt(applied)
+        else:
+            migrations = list(self.migrations.values())
+            retries.run(self.command, migrations, partial(self.attempt, applied))
         self.stack.close()
+
+    def attempt(self, applied: Mapping[str, list[Heads]]) -> None:
+        """Run the migrations on all databases, each in a transaction until all are done.
+
+        :param applied: by name, where a database was after each of its revisions.
+        """
+        with ExitStack() as transactions:
+            for name, migration in self.migrations.items():
+                self.at_work(name)
+                transactions.enter_context(self.transaction(name))
+                with Operations.context(migration):
+                    migration.run_migrations(database=name)
+            self.commit([name for name, heads in applied.items() if heads])
 
     def refuse_different_steps(self) -> None:
         """Refuse ``downgrade -1`` where it would revert another revision in each database.
@@ -181,7 +196,8 @@ class Together:
         )
         raise CommandError(
             f"{destination} would mean another revision in each database: {at}. "
-            f"Name it: {command_line(self.command.config)} {'upgrade' if up else 'downgrade'} {target}"
+            f"Name it: {command_line(self.command.config)} "
+            f"{'upgrade' if up else 'downgrade'} {target}"
         )
 
     def at_work(self, name: str) -> None:
