@@ -162,6 +162,10 @@ class Database:
         """Return what an error means, by its code, or None when the guard has no advice."""
         return None
 
+    def advice(self, cause: str) -> str | None:
+        """Return what to do about a statement that this kind of database does not have."""
+        return None
+
     def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
         """Return why a connection could not be made."""
         return self.problem(error)

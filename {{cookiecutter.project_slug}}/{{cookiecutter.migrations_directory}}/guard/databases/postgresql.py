@@ -170,14 +170,18 @@ class PostgreSQL(Database):
         if url.get_driver_name() != "psycopg":
             return Problem.UNREACHABLE
         pq, conninfo = import_module("psycopg.pq"), import_module("psycopg.conninfo")
+        if isinstance(error.orig, import_module("psycopg.errors").ConnectionTimeout):
+            return Problem.UNREACHABLE
         _, arguments = url.get_dialect()().create_connect_args(url)
-        answer = pq.PGconn.ping(conninfo.make_conninfo(**arguments).encode())
+        answer = pq.PGconn.ping(
+            conninfo.make_conninfo(**{"connect_timeout": 10, **arguments}).encode()
+        )
         if answer == pq.Ping.REJECT:
             return Problem.STARTING
         if answer != pq.Ping.OK:
             return Problem.UNREACHABLE
         for database in ("postgres", "template1"):
-            other = create_engine(url.set(database=database), poolclass=pools.NullPool)
+            other = self.create_engine(url.set(database=database), 1)
             with suppress(OperationalError), other.connect():
                 return Problem.NO_SUCH_DATABASE
         return Problem.LOGIN_REJECTED

@@ -1,6 +1,7 @@
 """SQLite: a migration is all or nothing, loses no row, and does not block readers for long."""
 
 import os
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -132,6 +133,14 @@ class SQLite(Database):
         if code & 0xFF == sqlite3.SQLITE_ERROR and "already exists" in str(error.orig):
             return Problem.ALREADY_EXISTS  # SQLite has no code for it, and speaks English only.
         return PROBLEMS.get(code & 0xFF)
+
+    def advice(self, cause: str) -> str | None:
+        if re.match(r'near "(ALTER|DROP|CONSTRAINT)": syntax error', cause):
+            return (
+                f"{cause}. SQLite cannot alter columns and constraints: write the operation inside "
+                'with op.batch_alter_table("TABLE") as batch_op: batch_op.…'
+            )
+        return None
 
     # A table is copied in any case, by one process on one file: there is nobody to warn.
     rewriting_blocks = ""

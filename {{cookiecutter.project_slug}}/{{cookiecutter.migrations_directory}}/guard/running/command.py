@@ -6,8 +6,9 @@ There is one at a time in a process. Alembic keeps it in module globals (``alemb
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from alembic import context
 from alembic.config import Config
@@ -17,6 +18,9 @@ from sqlalchemy import URL
 
 from .. import settings
 from ..settings import Settings
+
+if TYPE_CHECKING:
+    from .steps import Steps
 
 lock = Lock()
 running: "Command | None" = None
@@ -29,6 +33,7 @@ class Command:
     :param url: the database at work, if one has been chosen.
     :param name: its name, where several databases share a history.
     :param connecting: whether a connection is just being made.
+    :param progress: the steps of each database.
     """
 
     config: Config
@@ -36,6 +41,7 @@ class Command:
     url: URL | None = None
     name: str | None = None
     connecting: bool = False
+    progress: "list[Steps]" = field(default_factory=list)
 
     @property
     def settings(self) -> Settings:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError, NoSuchTableError, SQLA
 from .. import databases, revisions
 from ..databases import Problem
 from ..messages import command_line
+from . import interrupts
 from .command import Command, only_command
 from .connection import name_of
 from .retries import GaveUp
@@ -66,13 +67,19 @@ def explained() -> Iterator[None]:
     ``alembic --raiseerr`` still shows the traceback. A program gets the exception itself.
 
     :raises CommandError: when another thread of the process runs a command.
-    :raises SystemExit: on the command line, with the sentence.
+    :raises SystemExit: on the command line, with the sentence; also for Ctrl-C and SIGTERM.
     """
     with only_command() as command, quiet(command):
         try:
             revisions.check_configuration(command.config)
             revisions.refuse_missing_folders(command.script)
-            yield
+            with interrupts.unwinding(command):
+                yield
+        except KeyboardInterrupt as error:
+            if command.config.cmd_opts is None or command.config.cmd_opts.raiseerr:
+                raise
+            print(interrupts.what_stands(command), file=sys.stderr)
+            sys.exit(interrupts.status(error))
         except Exception as error:
             if command.config.cmd_opts is None or command.config.cmd_opts.raiseerr:
                 raise
@@ -126,6 +133,10 @@ def advice(
         return advice_on_database(error, command, in_revision)
     if isinstance(error, UserWarning | KeyError) and not in_revision:
         return revisions.copies(script) or revisions.missing_parent(script) or None
+    if isinstance(error, AssertionError) and not in_revision:
+        # What Alembic says of `upgrade head+5`.
+        named = str(getattr(command.config.cmd_opts, "revision", None) or "")
+        return relative(named, command) if re.search(r"[+-]\d+$", named) else None
     if not isinstance(error, CommandError):
         return None
     origin = error.__cause__
@@ -161,7 +172,7 @@ def advice_on_database(error: DBAPIError, command: Command, in_revision: bool) -
     else:
         problem = database.problem(error)
     if problem is None:
-        return None
+        return database.advice(first_line(error))
     return ADVICE[problem].format(
         database=name_of(command.url),
         cause=first_line(error),
@@ -227,7 +238,8 @@ def first_line(error: Exception) -> str:
         return f"there is no table {error}"
     if isinstance(error, CommandError | ImportError | SQLAlchemyError | UserWarning | ValueError):
         return str(error)
-    return f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return f"{text}. Its traceback: alembic --raiseerr …"
 
 
 def places(error: Exception) -> Iterator[tuple[Path, int]]:

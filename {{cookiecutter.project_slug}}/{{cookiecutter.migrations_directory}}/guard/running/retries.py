@@ -54,6 +54,7 @@ class Watch:
         self.wrote = self.committing = self.committed = False
         self.session: int | None = None
         self.waits_since: float | None = None
+        self.statement_commits = False
         self.blockers: tuple[str, ...] = ()
         self.ended = Event()
 
@@ -95,6 +96,7 @@ class Watch:
         self.confirm()
         if self.wrote and self.database.commits(statement):
             self.committed = True
+        self.statement_commits = self.database.commits(statement)
         self.waits_since = time.monotonic()
 
     def after_cursor_execute(
@@ -111,6 +113,10 @@ class Watch:
     def rollback(self, connection: Connection) -> None:
         # A COMMIT that failed has committed nothing.
         self.committing = self.wrote = False
+
+    def part_may_stand(self) -> bool:
+        """Return whether something is committed, or a statement that commits itself may go on."""
+        return self.committed or (self.waits_since is not None and self.statement_commits)
 
     def confirm(self) -> None:
         """Take a COMMIT for done: something follows it."""
@@ -149,6 +155,7 @@ class Attempts:
         self.steps = [found for each in migrations if (found := steps.of(each)) is not None]
         for watch, found in zip(self.watches, self.steps, strict=False):
             found.between_steps = watch.between_steps
+            found.part_may_stand = watch.part_may_stand
         self.began = time.monotonic()
         self.number = 0
 
@@ -183,10 +190,7 @@ class Attempts:
 
     def revision(self) -> str | None:
         """Return the id of the revision that is at work."""
-        for found in self.steps:
-            if (revision := getattr(found.at_work, "revision", None)) is not None:
-                return str(revision.revision)
-        return None
+        return next((found.revision for found in self.steps if found.revision), None)
 
     def wait_after(self, error: DBAPIError) -> None:
         """Wait before the next attempt, if there may be one.

@@ -89,6 +89,7 @@ def one_at_a_time(
 def prepare_record(command: Command, migration: MigrationContext) -> None:
     """Let each step be timed, and recorded unless ``record`` is off."""
     if (found := steps.of(migration)) is not None:
+        command.progress.append(found)
         if command.settings.record:
             found.record = Record(migration)
         migration.on_version_apply_callbacks = (

@@ -50,6 +50,9 @@ class Steps:
         self.record: Record | None = None
         # Called before each step, and when it is committed.
         self.between_steps: Callable[[], None] = lambda: None
+        # Whether a part of the step at work is committed, or may be.
+        self.part_may_stand: Callable[[], bool] = lambda: False
+        self.one_transaction = False
         self.planned: list[MigrationStep] | None = None
         self.done = 0
         self.began = 0.0
@@ -67,6 +70,7 @@ class Steps:
         """
         now = set(heads)
         self.at_work = None
+        self.one_transaction = one_transaction(migration)
         if self.planned is None:
             answered = not isinstance(self.original, Question) and ahead.answers(
                 self.original, now, migration
@@ -79,7 +83,7 @@ class Steps:
                 yield from self.one_by_one(now, found, migration)
                 return
             self.planned = found
-        elif one_transaction(migration):
+        elif self.one_transaction:
             self.done, self.committed = 0, self.first
         if now != self.committed:
             raise CommandError(
@@ -87,6 +91,17 @@ class Steps:
                 "See where it is with: alembic current"
             )
         yield from self.one_by_one(now, self.planned[self.done :], migration)
+
+    @property
+    def revision(self) -> str | None:
+        """The id of the revision that is at work."""
+        revision = getattr(self.at_work, "revision", None)
+        return None if revision is None else str(revision.revision)
+
+    @property
+    def reached(self) -> set[str]:
+        """Where the database is, if what is at work is rolled back."""
+        return self.first if self.one_transaction else self.committed
 
     def one_by_one(
         self, heads: set[str], steps: Iterable[MigrationStep], migration: MigrationContext
