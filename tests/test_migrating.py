@@ -1,5 +1,6 @@
 """Promises about migrating, on real databases."""
 
+import re
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -163,10 +164,12 @@ def test_commands_work_from_any_directory(
     assert not list(tmp_path.glob("*.db"))
 
 
-def test_upgrade_prints_one_line_for_each_revision(bake: Bake, new_database: NewDatabase) -> None:
+def test_upgrade_prints_each_revision_and_how_long_it_took(bake: Bake, new_database: NewDatabase) -> None:
     run = bake().run("alembic", "upgrade", "head", url=new_database("sqlite"))
     assert run.stdout == ""
-    assert run.stderr == "Running upgrade  -> 4f1c2a7be930, Create example tables\n"
+    running, took = run.stderr.splitlines()
+    assert running == "Running upgrade  -> 4f1c2a7be930, Create example tables"
+    assert re.fullmatch(r"Revision 4f1c2a7be930 took \d+\.\d\d s", took)
 
 
 def test_an_unnamed_check_is_explained(bake: Bake) -> None:
