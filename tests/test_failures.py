@@ -293,7 +293,9 @@ def test_a_busy_table_is_given_up_and_its_holder_is_named(
     url, holder = lock_products(kind)
     number = holder.scalar(text(session))
     project.add_revision("alter", "op.add_column('products', sa.Column('stock', sa.Integer()))")
-    run = project.run("alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url)
+    run = project.run(
+        "alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url
+    )
     assert run.returncode == 1
     failed = run.stderr.splitlines()[1]
     assert "A table stayed locked by another session" in failed
@@ -309,7 +311,9 @@ def test_a_busy_sqlite_file_is_explained(project: Project, url: URL) -> None:
     reader = sqlite3.connect(str(url.database), isolation_level=None)
     reader.execute("BEGIN")
     reader.execute("SELECT * FROM products").fetchall()
-    run = project.run("alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url)
+    run = project.run(
+        "alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url
+    )
     assert run.returncode == 1
     assert f"{url.database} stayed locked by another program" in run.stderr
     reader.close()
@@ -320,7 +324,9 @@ def test_an_idle_application_does_not_block_a_migration(project: Project, url: U
     with sqlite3.connect(str(url.database)) as application:
         application.execute("PRAGMA journal_mode = WAL")
         application.execute("SELECT * FROM sqlite_master").fetchall()
-        project.succeed("alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url)
+        project.succeed(
+            "alembic", "-x", "lock_timeout=1", "-x", "retry_for=0", "upgrade", "head", url=url
+        )
     application.close()
 
 

@@ -16,6 +16,7 @@ taken from what really happens when they first come up, and hold from then on.
 ``docker compose`` creates and drops nothing: the servers of these tests are there.
 """
 
+import itertools
 import os
 import re
 import subprocess

@@ -60,7 +60,9 @@ def test_sql_keeps_the_record_right_too(new_environment: NewEnvironment, kind: s
             if statement.strip() and statement.strip() not in ("BEGIN", "COMMIT"):
                 query(environment.url, statement)
         assert set(recorded(environment)) == set(expected), command
-    assert query(environment.url, "SELECT count(*) FROM alembic_history WHERE applied_at IS NULL") == [(0,)]
+    assert query(
+        environment.url, "SELECT count(*) FROM alembic_history WHERE applied_at IS NULL"
+    ) == [(0,)]
 
 
 @pytest.mark.parametrize("kind", ALL)
@@ -113,7 +115,9 @@ def test_a_revision_that_fails_leaves_no_row(new_environment: NewEnvironment, ki
     assert recorded(environment) == {"a": ""}
 
 
-def test_the_record_lies_in_the_schema_of_the_version_table(new_environment: NewEnvironment) -> None:
+def test_the_record_lies_in_the_schema_of_the_version_table(
+    new_environment: NewEnvironment,
+) -> None:
     environment = with_revisions(new_environment("postgresql"), "a")
     query(environment.url, "CREATE SCHEMA ops")
     edit(
@@ -212,7 +216,9 @@ def test_a_typo_another_branch_and_a_missing_file_are_different_errors(
     ahead(environment, "other")
     with_revisions(environment, "mine")
     branch = environment.alembic("upgrade", "head")
-    assert branch.returncode == 1 and "of another branch, which left this one after a" in branch.stderr
+    assert (
+        branch.returncode == 1 and "of another branch, which left this one after a" in branch.stderr
+    )
     query(environment.url, "DROP TABLE alembic_history")
     missing = environment.alembic("upgrade", "head")
     assert missing.returncode == 1 and "which has no file in" in missing.stderr

@@ -157,10 +157,24 @@ def test_a_relative_upgrade_that_had_to_wait_goes_no_further(
     assert query(environment.url, "SELECT version_num FROM alembic_version") == [("a",)]
 
 
-@pytest.mark.parametrize("kind", SERVERS)
-def test_a_deadlock_is_tried_again(
-    new_environment: NewEnvironment, kind: str
+def test_an_enum_type_that_was_rolled_back_is_created_again(
+    new_environment: NewEnvironment,
 ) -> None:
+    environment = new_environment("postgresql")
+    query(environment.url, "CREATE TABLE held (id integer)")
+    environment.add_revision(
+        "a",
+        "op.create_table('t', sa.Column('x', sa.Enum('a', 'b', name='letter')))\n" + ADD,
+    )
+    holder = hold_for(environment, 3)
+    run = environment.alembic("-x", "lock_timeout=1", "upgrade", "head")
+    holder.join()
+    assert run.returncode == 0, run.stderr
+    assert "Trying again" in run.stderr
+
+
+@pytest.mark.parametrize("kind", SERVERS)
+def test_a_deadlock_is_tried_again(new_environment: NewEnvironment, kind: str) -> None:
     environment = new_environment(kind)
     for name in ("one", "two"):
         query(environment.url, f"CREATE TABLE {name} (id integer)")
@@ -230,7 +244,9 @@ def test_a_revision_that_has_committed_something_is_not_run_again(
     with held(environment):
         run = environment.alembic("-x", "lock_timeout=1", "upgrade", "head")
     assert run.returncode == 1
-    assert "A part of revision a is committed already, so it is not run again by itself" in run.stderr
+    assert (
+        "A part of revision a is committed already, so it is not run again by itself" in run.stderr
+    )
     assert "Trying again" not in run.stderr
 
 

@@ -3,6 +3,7 @@
 It only reads: the account needs SELECT on ``alembic_version`` and ``alembic_history``.
 """
 
+import logging
 import time
 from collections.abc import Callable
 
@@ -92,8 +93,13 @@ def look(
 
     :param ask: gets where the database is, and the context with its connection.
     """
-    with EnvironmentContext(config, script, fn=Question(ask), dont_mutate=True):
-        script.run_env()
+    before = logging.root.manager.disable
+    logging.disable(logging.INFO)  # Lines like "Database main" are of migrations.
+    try:
+        with EnvironmentContext(config, script, fn=Question(ask), dont_mutate=True):
+            script.run_env()
+    finally:
+        logging.disable(before)
 
 
 def invalid_indexes(migration: MigrationContext) -> list[str]:

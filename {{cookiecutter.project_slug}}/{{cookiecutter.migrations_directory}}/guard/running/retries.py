@@ -156,6 +156,7 @@ class Attempts:
         for watch, found in zip(self.watches, self.steps, strict=False):
             found.between_steps = watch.between_steps
             found.part_may_stand = watch.part_may_stand
+        self.migrations = migrations
         self.began = time.monotonic()
         self.number = 0
 
@@ -181,6 +182,9 @@ class Attempts:
                 if watch.connection.in_transaction():
                     watch.connection.rollback()
             self.wait_after(failure)
+            for migration in self.migrations:
+                # Where SQLAlchemy notes which enum types it has created: they are rolled back.
+                migration.impl.memo.clear()
             try:
                 with self.watching():
                     attempt()
