@@ -130,8 +130,8 @@ def test_connecting_to_a_server_that_never_answers_is_bounded(
 
 
 def test_connecting_is_bounded_by_10_seconds_without_a_setting() -> None:
-    from guard import settings
     from alembic.config import Config
+    from guard import settings
 
     assert settings.read(Config()).connect_timeout == 10
 

@@ -34,32 +34,32 @@ def test_the_record_follows_upgrade_downgrade_and_stamp(
 ) -> None:
     environment = with_revisions(new_environment(kind), "a", "b", "c", "d")
     chain = {"a": "", "b": "a", "c": "b", "d": "c"}
-    for command, expected in [
+    for line, expected in [
         ("upgrade b", "ab"), ("upgrade head", "abcd"), ("downgrade -2", "ab"),
         ("stamp head", "abcd"), ("stamp a", "a"), ("stamp --purge c", "abc"),
         ("stamp base", ""), ("stamp d", "abcd"),
     ]:  # fmt: skip
-        run = environment.alembic(*command.split())
+        run = environment.alembic(*line.split())
         assert run.returncode == 0, run.stderr
-        assert recorded(environment) == {name: chain[name] for name in expected}, command
+        assert recorded(environment) == {name: chain[name] for name in expected}, line
 
 
 @pytest.mark.parametrize("kind", ALL)
 def test_sql_keeps_the_record_right_too(new_environment: NewEnvironment, kind: str) -> None:
     environment = with_revisions(new_environment(kind), "a", "b", "c")
-    for command, expected in [
+    for line, expected in [
         ("upgrade head", "abc"), ("downgrade c:a", "a"), ("stamp a:c", "abc"), ("upgrade a:b", "abc"),
     ]:  # fmt: skip
-        run = environment.alembic(*command.split(), "--sql")
+        run = environment.alembic(*line.split(), "--sql")
         assert run.returncode == 0, run.stderr
-        if command == "upgrade a:b":  # The script may run on a database that has a record already.
-            lines = [line for line in run.stdout.splitlines() if "alembic_history" in line]
+        if line == "upgrade a:b":  # The script may run on a database that has a record already.
+            lines = [each for each in run.stdout.splitlines() if "alembic_history" in each]
             assert "IF NOT EXISTS" in lines[0]
             continue
         for statement in re.split(r";\s*\n", re.sub(r"--.*", "", run.stdout)):
             if statement.strip() and statement.strip() not in ("BEGIN", "COMMIT"):
                 query(environment.url, statement)
-        assert set(recorded(environment)) == set(expected), command
+        assert set(recorded(environment)) == set(expected), line
     assert query(
         environment.url, "SELECT count(*) FROM alembic_history WHERE applied_at IS NULL"
     ) == [(0,)]
@@ -159,20 +159,20 @@ def test_old_code_has_nothing_to_do_for_a_newer_database(
 ) -> None:
     environment = with_revisions(new_environment(kind), "a", "b")
     ahead(environment, "c", "d")
-    for command in ("upgrade head", "upgrade heads", "upgrade b"):
-        run = environment.alembic(*command.split())
+    for line in ("upgrade head", "upgrade heads", "upgrade b"):
+        run = environment.alembic(*line.split())
         assert run.returncode == 0, run.stderr
         assert "is at d, newer than this code's head b; nothing to do" in run.stderr
         assert len(run.stderr.splitlines()) == 1
-    for command in ("current", "current --check-heads"):
-        run = environment.alembic(*command.split())
+    for line in ("current", "current --check-heads"):
+        run = environment.alembic(*line.split())
         assert (run.returncode, run.stdout) == (0, "d (newer than this code's head b)\n")
-    for command in (
+    for line in (
         "downgrade -1", "downgrade a", "stamp head", "upgrade +1", "upgrade a", "check",
         "revision --autogenerate -m x", "upgrade b+1",
     ):  # fmt: skip
-        run = environment.alembic(*command.split())
-        assert run.returncode == 1, command
+        run = environment.alembic(*line.split())
+        assert run.returncode == 1, line
         assert "is at d, newer than this code's head b: run this with the newer code" in run.stderr
     assert set(recorded(environment)) == set("abcd")
     assert query(environment.url, "SELECT version_num FROM alembic_version") == [("d",)]
