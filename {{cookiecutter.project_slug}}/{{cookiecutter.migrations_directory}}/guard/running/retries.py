@@ -21,6 +21,7 @@ from .. import databases
 from ..databases import Database, Problem
 from . import steps
 from .command import Command
+from .connection import name_of
 
 log = logging.getLogger("alembic.runtime.migration")
 
@@ -28,7 +29,7 @@ log = logging.getLogger("alembic.runtime.migration")
 TEMPORARY = {
     Problem.TABLE_LOCKED: "A table stayed locked by another session",
     Problem.CONFLICT: "The revision was in conflict with another session (a deadlock, for example)",
-    Problem.FILE_LOCKED: "The database file stayed locked by another program",
+    Problem.FILE_LOCKED: "{database} stayed locked by another program",
 }
 
 # Pauses between two attempts, in seconds: the first, and the longest one.
@@ -209,6 +210,7 @@ class Attempts:
             raise error
         problem = watch.database.problem(error)
         assert problem is not None
+        happened = TEMPORARY[problem].format(database=name_of(watch.connection.engine.url))
         blockers = "; ".join(name for each in self.watches for name in each.blockers)
         who = f": {blockers}" if blockers else ""
         if not blockers and problem is Problem.TABLE_LOCKED:
@@ -217,7 +219,7 @@ class Attempts:
         name = f"revision {revision}" if revision else "the revision"
         if any(each.committed for each in self.watches):
             raise CommandError(
-                f"{TEMPORARY[problem]}{who}. A part of {name} is committed already, "
+                f"{happened}{who}. A part of {name} is committed already, "
                 "so it is not run again by itself. Complete or revert it by hand, or make "
                 "it safe to repeat; then run the command again."
             ) from error
@@ -225,13 +227,13 @@ class Attempts:
         left = self.began + self.patience - time.monotonic()
         if left <= pause:
             raise GaveUp(
-                f"{TEMPORARY[problem]}, so {name} was rolled back{who}. Let it end, or try "
+                f"{happened}, so {name} was rolled back{who}. Let it end, or try "
                 f"for longer than {self.patience:g} s with -x retry_for=SECONDS."
             ) from error
         self.number += 1
         log.info(
             "%s, so %s was rolled back%s. Trying again in %.1f s (up to %d s)",
-            TEMPORARY[problem], name, who, pause, left,
+            happened, name, who, pause, left,
         )  # fmt: skip
         time.sleep(pause)
 
