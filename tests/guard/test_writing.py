@@ -45,6 +45,10 @@ ONE = 'op.create_table("one", sa.Column("id", sa.Integer, primary_key=True))'
 def give_models(environment: Environment, source: str) -> None:
     """Give an environment models; the source defines tables in ``target_metadata``."""
     env = environment.path / "migrations" / "env.py"
+    original = env.with_suffix(".original")  # As it is without models.
+    if original.exists():
+        env.write_text(original.read_text())
+    original.write_text(env.read_text())
     text = env.read_text().replace("    target_metadata = MetaData()\n", "    target_metadata = MetaData()\n    import sqlalchemy as sa\n" + textwrap.indent(textwrap.dedent(source), "    "))  # fmt: skip
     text = text.replace(
         "        with guard.serialized(), context.begin_transaction():",
@@ -54,9 +58,10 @@ def give_models(environment: Environment, source: str) -> None:
     )
     env.write_text(text)
     ini = environment.ini.read_text()
-    ini = ini.replace("keys = root, migration", "keys = root, migration, autogenerate")
-    ini += "[logger_autogenerate]\nlevel = INFO\nhandlers =\nqualname = alembic.autogenerate\n"
-    environment.ini.write_text(ini)
+    if "[logger_autogenerate]" not in ini:
+        ini = ini.replace("keys = root, migration", "keys = root, migration, autogenerate")
+        ini += "[logger_autogenerate]\nlevel = INFO\nhandlers =\nqualname = alembic.autogenerate\n"
+        environment.ini.write_text(ini)
     (environment.path / "migrations" / "script.py.mako").write_text(TEMPLATE)
 
 

@@ -25,6 +25,7 @@ DEFAULTS = {
     "unmanaged": "ignore",
     "external_tables": "",
     "remarks": "",
+    "dialects": "",
     "own_arguments": "",
 }
 
@@ -47,6 +48,7 @@ class Settings:
     :param record: whether what is applied is recorded in a table beside Alembic's.
     :param unmanaged: whether objects that neither a model nor a revision knows are compared.
     :param external_tables: patterns of the tables that belong to others: ``name``, ``schema.*``.
+    :param dialects: names of the databases that revisions are for, besides the connected one.
     :param disabled_remarks: names of the rules that are switched off.
     """
 
@@ -60,6 +62,7 @@ class Settings:
     unmanaged: bool
     external_tables: tuple[str, ...]
     disabled_remarks: frozenset[str]
+    dialects: tuple[str, ...] = ()
 
     def is_external(self, table: str, schema: str | None) -> bool:
         """Return whether ``external_tables`` lists a table."""
@@ -107,6 +110,7 @@ def read(config: Config) -> Settings:
         unmanaged=values["unmanaged"] == "compare",
         external_tables=tuple(words(values["external_tables"])),
         disabled_remarks=frozenset(disabled(values["remarks"])),
+        dialects=tuple(words(values["dialects"])),
     )
 
 

@@ -276,6 +276,31 @@ class Database:
         """Return the value of a text literal in SQL, given without its outer quotes."""
         return literal.replace("''", "'")
 
-    def equal_defaults(self, connection: Connection, one: str, other: str) -> bool:
-        """Ask the server whether two defaults, as SQL, are the same value."""
+    # The word in DROP TABLE that finds nothing but a temporary table.
+    temporary = ""
+
+    def default_needs_parentheses(self, sql: str) -> bool:
+        """Return whether a default is only taken in parentheses."""
         return False
+
+    # Types that the dialect reflects as something else than what the column was given.
+    guesses_types = False
+
+    def declared_types(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        """Return the types of a table's columns as the server writes them, by name."""
+        return {}
+
+    def enum_types(self, connection: Connection) -> dict[tuple[str, str], list[str]]:
+        """Return the values of each enum type, by its schema and name."""
+        return {}
+
+    def columns_of_enum(
+        self, connection: Connection, schema: str, name: str
+    ) -> list[tuple[str, str, str, bool, str | None]]:
+        """Return schema, table, name, whether it is an array, and default of an enum's columns."""
+        return []
+
+    # The dialects that revisions are for, besides that of the connection.
+    portable_to: tuple[str, ...] = ()

@@ -100,6 +100,11 @@ IN_TRANSACTION = re.compile(
     re.IGNORECASE,
 )
 
+TYPES = """
+SELECT column_name, column_type FROM information_schema.columns
+WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table
+"""
+
 
 class MySQL(Database):
     synchronous_driver = "mysql+pymysql"
@@ -217,6 +222,14 @@ class MySQL(Database):
         if precision and int(precision[1]) > 24:
             return "DOUBLE" in in_database.compile(dialect=dialect)
         return None
+
+    temporary = "TEMPORARY"
+
+    def declared_types(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        rows = connection.execute(text(TYPES), {"schema": schema, "table": table})
+        return {name: type_ for name, type_ in rows}
 
     def unescaped(self, literal: str) -> str:
         return re.sub(r"\\(.)", r"\1", super().unescaped(literal), flags=re.DOTALL)

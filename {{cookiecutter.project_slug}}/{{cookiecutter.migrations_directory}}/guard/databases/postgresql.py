@@ -85,6 +85,29 @@ IDENTITY = """
 SELECT pg_postmaster_start_time(), oid FROM pg_database WHERE datname = current_database()
 """
 
+TYPES = """
+SELECT attname, format_type(atttypid, atttypmod)
+FROM pg_attribute JOIN pg_class c ON c.oid = attrelid JOIN pg_namespace n ON n.oid = relnamespace
+WHERE nspname = :schema AND relname = :table AND attnum > 0 AND NOT attisdropped
+"""
+
+ENUMS = """
+SELECT nspname, typname, array_agg(enumlabel::text ORDER BY enumsortorder)
+FROM pg_enum JOIN pg_type t ON t.oid = enumtypid JOIN pg_namespace n ON n.oid = typnamespace
+GROUP BY nspname, typname
+"""
+
+COLUMNS_OF_ENUM = """
+SELECT tn.nspname, relname, attname, atttypid = t.typarray, pg_get_expr(adbin, adrelid)
+FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace
+JOIN pg_attribute ON atttypid IN (t.oid, t.typarray) JOIN pg_class c ON c.oid = attrelid
+JOIN pg_namespace tn ON tn.oid = relnamespace
+LEFT JOIN pg_attrdef ON adrelid = attrelid AND adnum = attnum
+WHERE n.nspname = :schema AND typname = :name AND relkind IN ('r', 'p') AND NOT attisdropped
+    AND NOT relispartition
+ORDER BY 1, 2, 3
+"""
+
 
 class PostgreSQL(Database):
     synchronous_driver = "postgresql+psycopg"
@@ -238,12 +261,22 @@ class PostgreSQL(Database):
             )
         return False
 
-    def equal_defaults(self, connection: Connection, one: str, other: str) -> bool:
-        try:
-            with connection.begin_nested():
-                return bool(connection.exec_driver_sql(f"SELECT ({one}) = ({other})").scalar())
-        except DBAPIError:
-            return False  # Values of some types, like JSON, cannot be compared.
+    def declared_types(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        place = schema or connection.dialect.default_schema_name
+        rows = connection.execute(text(TYPES), {"schema": place, "table": table})
+        return {name: type_ for name, type_ in rows}
+
+    def enum_types(self, connection: Connection) -> dict[tuple[str, str], list[str]]:
+        rows = connection.execute(text(ENUMS))
+        return {(schema, name): list(values) for schema, name, values in rows}
+
+    def columns_of_enum(
+        self, connection: Connection, schema: str, name: str
+    ) -> list[tuple[str, str, str, bool, str | None]]:
+        rows = connection.execute(text(COLUMNS_OF_ENUM), {"schema": schema, "name": name})
+        return [tuple(row) for row in rows]
 
 
 def limits_of(lock_timeout: float) -> list[str]:

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Any
 
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, Constraint, Engine, Table, create_engine, event, pool
+from sqlalchemy import (
+    URL,
+    Connection,
+    Constraint,
+    Engine,
+    Table,
+    create_engine,
+    event,
+    pool,
+    text,
+)
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -169,6 +179,24 @@ class SQLite(Database):
                 if each.kind == "FOREIGN KEY" and each.columns == names]  # fmt: skip
         wanted = clauses_of_model(model, connection)
         return bool(here) and all(each.is_in(wanted) for each in here)
+
+    # What begins on SQLite often goes on elsewhere.
+    portable_to = ("postgresql", "mysql")
+    guesses_types = True
+
+    def declared_types(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        rows = connection.execute(
+            text("SELECT name, type FROM pragma_table_xinfo(:table, :schema)"),
+            {"table": table, "schema": schema or "main"},
+        )
+        known = connection.dialect.ischema_names  # type: ignore[attr-defined]
+        return {name: type_ for name, type_ in rows if type_.split("(")[0].upper() not in known}
+
+    def default_needs_parentheses(self, sql: str) -> bool:
+        is_literal = re.fullmatch(r"'(?:[^']|'')*'|[-+]?[\d.]+|\w+|\(.*\)", sql, re.DOTALL)
+        return is_literal is None
 
 
 def clauses_of_model(table: Table, connection: Connection) -> list[Clause]:

@@ -313,13 +313,13 @@ class Objects:
 
     :param tables: (schema, name); no schema is the default one.
     :param columns: (schema, table, name).
-    :param enums: names of enum types.
+    :param enums: (schema, name) of enum types.
     :param unread: sentences about the revisions that were not read to their end.
     """
 
     tables: set[tuple[str | None, str]] = field(default_factory=set)
     columns: set[tuple[str | None, str, str]] = field(default_factory=set)
-    enums: set[str] = field(default_factory=set)
+    enums: set[tuple[str | None, str]] = field(default_factory=set)
     unread: list[str] = field(default_factory=list)
 
     def add(self, operation: MigrateOperation, dialect: Dialect) -> None:
@@ -349,7 +349,7 @@ class Objects:
         self.columns.add((place, table, str(name)))
         type_ = getattr(type_, "item_type", type_)  # Of an ARRAY.
         if isinstance(type_, Enum) and type_.native_enum and type_.name:
-            self.enums.add(type_.name)
+            self.enums.add((type_.schema, type_.name))
 
     def rename_table(self, place: str | None, old: str, new: str) -> None:
         """Note the new name of a table, with its columns."""
@@ -364,14 +364,14 @@ class Objects:
                 if found["kind"].upper() == "TABLE":
                     self.tables.add((place, name))
                 else:
-                    self.enums.add(name)
+                    self.enums.add((place, name))
         for found in RENAME.finditer(sql):
             for place, old in identifiers(found["name"], dialect):
                 for _, new in identifiers(found["new"], dialect):
                     if found["kind"].upper() == "TABLE":
                         self.rename_table(place, old, new)
                     else:
-                        self.enums.add(new)
+                        self.enums.add((place, new))
 
 
 IDENTIFIER = r'(?:"[^"]+"|`[^`]+`|[\w$]+)'

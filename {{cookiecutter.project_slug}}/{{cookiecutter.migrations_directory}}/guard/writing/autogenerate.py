@@ -9,12 +9,12 @@ import sys
 from contextlib import suppress
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context as alembic_context
 from alembic.autogenerate.api import AutogenContext
 from alembic.config import Config
-from alembic.operations.ops import AlterColumnOp, MigrationScript
+from alembic.operations.ops import AlterColumnOp, MigrationScript, UpgradeOps
 from alembic.runtime.migration import MigrationContext
 from alembic.runtime.plugins import Plugin
 from alembic.util import CommandError, DispatchPriority, PriorityDispatchResult
@@ -26,10 +26,10 @@ from .. import databases
 from ..messages import command_line
 from ..revisions import histories
 from ..settings import read
+from . import rendering
 from .defaults import compare_default
-from .ownership import database_names, include_name, include_object, is_enum_of_ours
-from .rendering import render_item
-from .review import Revision, add_remarks, put_in_order, rewrite
+from .ownership import database_names, include_name, include_object
+from .review import Revision, add_remarks, put_enums_first, put_in_order, rewrite
 
 __all__ = [
     "PLUGIN",
@@ -43,6 +43,10 @@ __all__ = [
 
 # The package of the guard, whatever it is called here.
 PLUGIN = f"{(__package__ or '').rpartition('.')[0]}.comparison"
+
+# Where the options of the running command keep the dialects that a revision is for, besides that
+# of the connection.
+DIALECTS = "guard.dialects"
 
 
 def compare_nullable(
@@ -64,12 +68,31 @@ def compare_nullable(
     return PriorityDispatchResult.STOP
 
 
+def has_enum_types(dialect: Dialect) -> bool:
+    """Return whether enum types are compared: https://pypi.org/project/alembic-postgresql-enum."""
+    known = databases.of(dialect.name)
+    return known.native_enums and find_spec("alembic_postgresql_enum") is not None
+
+
+def compare_enums(
+    context: AutogenContext, operations: UpgradeOps, schemas: object
+) -> PriorityDispatchResult:
+    """Compare enum types, where there are any."""
+    if has_enum_types(context.migration_context.dialect):
+        result: PriorityDispatchResult = import_module(f"{__package__}.enums").compare(
+            context, operations
+        )
+        return result
+    return PriorityDispatchResult.CONTINUE
+
+
 with suppress(ValueError):  # It is registered already, by an earlier import of this module.
     plugin = Plugin(PLUGIN)
     for comparator, aspect in ((compare_default, "server_default"), (compare_nullable, "nullable")):
         plugin.add_autogenerate_comparator(
             comparator, "column", aspect, priority=DispatchPriority.FIRST
         )
+    plugin.add_autogenerate_comparator(compare_enums, "schema", priority=DispatchPriority.LAST)
 
 
 def prepare(dialect: Dialect) -> None:
@@ -77,11 +100,9 @@ def prepare(dialect: Dialect) -> None:
 
     :param dialect: that of the connection.
     """
-    if databases.of(dialect.name).native_enums and find_spec("alembic_postgresql_enum"):
-        # It creates, alters and drops enum types, which Alembic itself overlooks.
-        # https://github.com/Pogchamp-company/alembic-postgresql-enum
-        enums = import_module("alembic_postgresql_enum")
-        enums.set_configuration(enums.Config(add_type_ignore=True, include_name=is_enum_of_ours))
+    if has_enum_types(dialect):
+        # It has the operations for enum types, which Alembic itself overlooks.
+        import_module(f"{__package__}.enums").prepare()
 
 
 def compare_type(
@@ -100,6 +121,18 @@ def compare_type(
     return None if same is None else not same
 
 
+def render_item(kind: str, item: Any, context: AutogenContext) -> str | Literal[False]:
+    """Return the code of a type or a default, or False to let Alembic write it.
+
+    https://alembic.sqlalchemy.org/en/latest/autogenerate.html#affecting-the-rendering-of-types-themselves
+
+    :raises CommandError: when a type cannot be written.
+    """
+    # Alembic renders when env.py has ended already.
+    dialects = context.migration_context.opts.get(DIALECTS, ())
+    return rendering.render_item(kind, item, context, dialects)
+
+
 def process_revision_directives(
     context: MigrationContext, revision: Revision, directives: list[MigrationScript]
 ) -> None:
@@ -111,6 +144,8 @@ def process_revision_directives(
         DeclarativeBase.
     """
     config = alembic_context.config
+    chosen = read(config).dialects
+    context.opts[DIALECTS] = chosen or databases.of(context.dialect.name).portable_to
     target = context.opts["target_metadata"]
     refuse_a_second_base([target] if isinstance(target, MetaData) else list(target), config)
     # Where databases share a history, one after the other adds its own part.
@@ -133,6 +168,8 @@ def process_revision_directives(
     else:
         put_in_order(parts[-1])
         parts[-1].reverse_into(script.downgrade_ops_list[-1])
+        for operations in (parts[-1], script.downgrade_ops_list[-1]):
+            put_enums_first(operations)
         rewrite(context, revision, directives)
         add_remarks(parts[-1], context.dialect, read(config).disabled_remarks)
 

@@ -8,8 +8,24 @@ from typing import Any
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import AlterColumnOp
 from alembic.util import PriorityDispatchResult
-from sqlalchemy import Column, DefaultClause, Dialect, Identity, Integer, Numeric
+from sqlalchemy import (
+    Column,
+    Connection,
+    DefaultClause,
+    Dialect,
+    Identity,
+    Integer,
+    MetaData,
+    Numeric,
+    Table,
+    inspect,
+    literal_column,
+    text,
+)
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import TextClause
+from sqlalchemy.types import TypeEngine
 
 from .. import databases
 
@@ -41,9 +57,12 @@ def compare_default(
     if meaning(in_database, dialect, is_number) == meaning(in_model, dialect, is_number):
         return PriorityDispatchResult.STOP
     if in_database is not None and in_model is not None and context.connection is not None:
-        # The server knows more ways to write the same.
-        sql = [written(default, dialect) for default in (in_database, in_model)]
-        if databases.of(dialect.name).equal_defaults(context.connection, *sql):
+        # The server rewrites what it is given; what it was given is not known any more.
+        columns = [
+            (column.type, column.server_default) for column in (database_column, model_column)
+        ]
+        found = [as_stored(context.connection, *column) for column in columns]
+        if None not in found and len({meaning(each, dialect, is_number) for each in found}) == 1:
             return PriorityDispatchResult.STOP
     operation.modify_server_default = in_model
     name = f"{schema}.{table_name}.{column_name}" if schema else f"{table_name}.{column_name}"
@@ -51,39 +70,115 @@ def compare_default(
     return PriorityDispatchResult.STOP
 
 
+PROBE = "guard_probe"
+
+
+def as_stored(connection: Connection, type_: TypeEngine[Any], default: Any) -> Any:
+    """Return a default as the server stores it: in a temporary table, never evaluated.
+
+    :return: None when the server does not take it.
+    """
+    dialect = connection.dialect
+    probe = Table(PROBE, MetaData(), Column("value", type_), prefixes=["TEMPORARY"])
+    probe.columns.value.server_default = default
+    # Without those, SQLAlchemy would create an enum type for the table.
+    create = CreateTable(probe)
+    drop = text(f"DROP {databases.of(dialect.name).temporary} TABLE {PROBE}")
+    try:
+        with connection.begin_nested() as savepoint:
+            connection.execute(create)
+            (column,) = inspect(connection).get_columns(PROBE)
+            connection.execute(drop)
+            savepoint.rollback()
+    except SQLAlchemyError:
+        return None  # It cannot be a default there, or the account may not create tables.
+    found = column["default"]
+    return None if found is None else DefaultClause(text(with_colons(found)))
+
+
+# Where SQLAlchemy takes a colon in a text for a parameter.
+PARAMETER = re.compile(r"(?<![:\w\\]):(?=\w+(?![:\w]))")
+
+
+def with_colons(sql: str) -> str:
+    """Return SQL for ``sa.text()``, with its colons escaped that are no parameters.
+
+    https://docs.sqlalchemy.org/en/21/core/sqlelement.html#sqlalchemy.sql.expression.text
+    """
+    return PARAMETER.sub(r"\\:", sql)
+
+
+def without_escapes(clause: TextClause) -> str:
+    """Return the SQL that a text stands for."""
+    return clause.text.replace("\\:", ":")
+
+
 def written(default: Any, dialect: Dialect) -> str:
     """Return a server default as SQL."""
     if isinstance(default.arg, str):
         return "'" + default.arg.replace("'", "''") + "'"
-    if isinstance(default.arg, TextClause):
-        return default.arg.text
-    return str(default.arg.compile(dialect=dialect, compile_kwargs={"literal_binds": True}))
+    return sql_of(default.arg, dialect)
+
+
+def sql_of(expression: Any, dialect: Dialect) -> str:
+    """Return an expression as SQL, as the database gets it: drivers want each % twice."""
+    if isinstance(expression, TextClause) and not has_values(expression):
+        return without_escapes(expression)
+    options = {"literal_binds": True, "include_table": False}
+    sql = str(expression.compile(dialect=dialect, compile_kwargs=options))
+    return sql.replace("%%", "%") if doubles_percent(dialect) else sql
+
+
+def doubles_percent(dialect: Dialect) -> bool:
+    """Return whether a compiled statement has each % twice, as the driver wants it."""
+    return str(literal_column("'%'").compile(dialect=dialect)) == "'%%'"
+
+
+def has_values(clause: TextClause) -> bool:
+    """Return whether a text has parameters, and their values: ``text(":x").bindparams(x=1)``."""
+    return any(bind.value is not None or bind.callable for bind in clause._bindparams.values())
+
+
+def render_default(default: Any, context: AutogenContext) -> str | None:
+    """Return the code of a default, or None where Alembic writes the same.
+
+    Alembic writes each % of it twice, and a colon so that it becomes a parameter.
+    """
+    dialect = context.migration_context.dialect
+    expression = getattr(default, "arg", None)
+    if not isinstance(default, DefaultClause) or isinstance(expression, str) or dialect is None:
+        return None
+    if not re.search("[%:]", sql := sql_of(expression, dialect)):
+        return None
+    if databases.of(dialect.name).default_needs_parentheses(sql):
+        sql = f"({sql})"
+    return f"{context.opts['sqlalchemy_module_prefix'] or ''}text({with_colons(sql)!r})"
 
 
 def meaning(default: Any, dialect: Dialect, is_number: bool) -> str | Decimal | None:
     """Return a server default in a form that is the same for most ways to write it."""
     if default is None:
         return None
-    text = without_cast(written(default, dialect))
-    if literal := re.fullmatch(r"'((?:[^'\\]|''|\\.)*)'", text, re.DOTALL):
+    sql = without_cast(written(default, dialect))
+    if literal := re.fullmatch(r"'((?:[^'\\]|''|\\.)*)'", sql, re.DOTALL):
         if isinstance(default.arg, str):
-            text = literal[1].replace("''", "'")
+            sql = literal[1].replace("''", "'")
         else:
-            text = databases.of(dialect.name).unescaped(literal[1])
+            sql = databases.of(dialect.name).unescaped(literal[1])
     else:
-        text = re.sub(r"\b(now|current_timestamp)(\(\))?(?!\w)", "current_timestamp", text.lower())
-        text = {"true": "1", "false": "0"}.get(text, text)
-    if is_number and re.fullmatch(r"-?\d+(\.\d+)?", text):
-        return Decimal(text)
-    return text
+        sql = re.sub(r"\b(now|current_timestamp)(\(\))?(?!\w)", "current_timestamp", sql.lower())
+        sql = {"true": "1", "false": "0"}.get(sql, sql)
+    if is_number and re.fullmatch(r"-?\d+(\.\d+)?", sql):
+        return Decimal(sql)
+    return sql
 
 
-def without_cast(text: str) -> str:
+def without_cast(sql: str) -> str:
     """Return a default without the parentheses and the cast that databases put around it."""
     before = None
-    while text != before:
-        before = text
-        text = re.sub(r"(?<=['\w)])::[\w\s\[\]\"(),.]+$", "", text.strip())
-        if re.fullmatch(r"\((?:[^()]|\([^()]*\))*\)", text):
-            text = text[1:-1]
-    return text
+    while sql != before:
+        before = sql
+        sql = re.sub(r"(?<=['\w)])::[\w\s\[\]\"(),.]+$", "", sql.strip())
+        if re.fullmatch(r"\((?:[^()]|\([^()]*\))*\)", sql):
+            sql = sql[1:-1]
+    return sql

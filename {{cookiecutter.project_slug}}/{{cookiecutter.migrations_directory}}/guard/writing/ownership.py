@@ -5,13 +5,14 @@ Elsewhere, what neither a model nor a revision knows is ignored, and a line says
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from alembic import context as alembic_context
 from alembic import op
 from alembic.config import Config
-from sqlalchemy import ForeignKeyConstraint, MetaData
+from sqlalchemy import ForeignKeyConstraint, MetaData, Table
+from sqlalchemy.types import NullType, UserDefinedType
 
 from .. import databases
 from ..history.recording import Objects, known_objects
@@ -89,6 +90,8 @@ def include_object(
     """
     if kind == "table" and settings().is_external(item.name, item.schema):
         return False
+    if kind == "table" and (in_database := item if reflected else compare_to) is not None:
+        name_unknown_types(in_database)
     if kind == "table" and not reflected:
         return not is_view(item)
     if kind == "table" and compare_to is None:
@@ -119,6 +122,35 @@ def is_unnamed(constraint: Any, reflected: bool) -> bool:
     )
 
 
+class StoredType(UserDefinedType[Any]):
+    """A type of the database that SQLAlchemy does not know, by its name."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name_in_sql = name
+
+    def get_col_spec(self, **_: Any) -> str:
+        """Return the type as SQL."""
+        return self.name_in_sql
+
+
+def name_unknown_types(table: Table) -> None:
+    """Ask the server for the types that SQLAlchemy has not recognised, so that they are compared.
+
+    :param table: as it was reflected.
+    """
+    migration = op.get_context()
+    database = databases.of(migration.dialect.name)
+    unknown = [each for each in table.columns if isinstance(each.type, NullType)]
+    if migration.connection is None or not (unknown or database.guesses_types):
+        return
+    declared = database.declared_types(migration.connection, table.schema, table.name)
+    for column in table.columns if database.guesses_types else unknown:
+        if name := declared.get(column.name):
+            column.type = StoredType(name)
+
+
 def is_view(table: Any) -> bool:
     """A model of a view, marked with ``info={"is_view": True}``, is not a table to create."""
     return bool(table.info.get("is_view"))
@@ -142,18 +174,13 @@ def is_ours(table: tuple[str | None, str]) -> bool:
     return False
 
 
-def is_enum_of_ours(name: str) -> bool:
-    """Return whether an enum type is altered and dropped, and not ignored."""
-    if settings().unmanaged or name in set(enums_of_models()) or name in known().enums:
+def is_enum_of_ours(schema: str | None, name: str) -> bool:
+    """Return whether an enum type without a model is dropped, and not ignored.
+
+    :param schema: None is the default one.
+    """
+    if settings().unmanaged or (schema, name) in known().enums:
         return True
-    log.info("Ignoring enum type %r: not created by any revision, nor used by a model.", name)
+    full = f"{schema}.{name}" if schema else name
+    log.info("Ignoring enum type %r: not created by any revision, nor used by a model.", full)
     return False
-
-
-def enums_of_models() -> Iterator[str | None]:
-    """Return the names of the types of all columns, also of the items of an ARRAY."""
-    for each in metadata():
-        for table in each.tables.values():
-            for column in table.columns:
-                type_ = getattr(column.type, "item_type", column.type)
-                yield getattr(type_, "name", None)

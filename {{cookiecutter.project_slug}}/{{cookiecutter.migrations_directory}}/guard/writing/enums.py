@@ -1,0 +1,217 @@
+"""Compares the enum types of PostgreSQL with those of the models, and plans their changes.
+
+alembic-postgresql-enum has the operations that create, change and drop them. Which types there are,
+and in which order they change, is found out here: by schema and name, also inside of decorators and
+arrays, and with the defaults that use a value.
+https://github.com/Pogchamp-company/alembic-postgresql-enum
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import alembic_postgresql_enum
+from alembic.autogenerate.api import AutogenContext
+from alembic.operations.ops import (
+    AddColumnOp,
+    AlterColumnOp,
+    CreateCheckConstraintOp,
+    CreateIndexOp,
+    CreateTableOp,
+    MigrateOperation,
+    OpContainer,
+    UpgradeOps,
+)
+from alembic.util import PriorityDispatchResult
+from alembic_postgresql_enum.operations.create_enum import CreateEnumOp
+from alembic_postgresql_enum.operations.drop_enum import DropEnumOp
+from alembic_postgresql_enum.sql_commands.indexes import get_dependent_indexes
+from sqlalchemy import ARRAY, Column, Connection, DefaultClause, Dialect, Enum, MetaData
+
+from .. import databases
+from ..rules.types import resolved
+from .defaults import sql_of, without_cast, written
+from .ownership import is_enum_of_ours, settings
+from .rendering import ChangeEnumOp, EnumColumn, literal
+
+log = logging.getLogger("alembic.autogenerate.compare")
+
+Name = tuple[str, str]
+
+
+def prepare() -> None:
+    """Let alembic-postgresql-enum compare nothing itself; its operations stay."""
+    configuration = alembic_postgresql_enum.Config(
+        add_type_ignore=True,
+        include_name=lambda _: False,
+        drop_unused_enums=False,
+        detect_enum_values_changes=False,
+    )
+    alembic_postgresql_enum.set_configuration(configuration)
+
+
+def compare(context: AutogenContext, operations: UpgradeOps) -> PriorityDispatchResult:
+    """Add what creates, changes and drops enum types.
+
+    https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#fine-grained-autogenerate-generation-with-plugins
+    """
+    connection, dialect = context.connection, context.migration_context.dialect
+    if connection is None or not databases.of(dialect.name).native_enums:
+        return PriorityDispatchResult.CONTINUE
+    default = dialect.default_schema_name or "public"
+    target = context.migration_context.opts["target_metadata"]
+    every = [target] if isinstance(target, MetaData) else list(target)
+    wanted = dict(enums_of_models(every, dialect))
+    found = databases.of(dialect.name).enum_types(connection)
+    places = {default} | {schema for schema, _ in wanted}
+    places |= {table.schema for each in every for table in each.tables.values() if table.schema}
+    for schema, name in sorted(wanted.keys() - found.keys(), reverse=True):
+        values = wanted[schema, name]
+        log.info("Detected added enum type %r with values %s", name, ", ".join(values))
+        operations.ops.insert(0, CreateEnumOp(schema=schema, name=name, enum_values=values))
+    for schema, name in sorted(found.keys() - wanted.keys()):
+        if schema in places and is_enum_of_ours(None if schema == default else schema, name):
+            log.info("Detected removed enum type %r", name)
+            values = found[schema, name]
+            operations.ops.append(DropEnumOp(schema=schema, name=name, enum_values=values))
+    for key in sorted(wanted.keys() & found.keys()):
+        if list(found[key]) != list(wanted[key]):
+            log.info(
+                "Detected changed values of enum type %r: %s, now %s",
+                key[1],
+                ", ".join(found[key]),
+                ", ".join(wanted[key]),
+            )
+            change = change_of(key, found[key], wanted[key], connection, every)
+            change.used = any(uses(item, change, dialect) for item in flat(operations))
+            operations.ops.append(change)
+    return PriorityDispatchResult.CONTINUE
+
+
+def enums_of_models(every: list[MetaData], dialect: Dialect) -> Iterator[tuple[Name, list[str]]]:
+    """Return schema, name and values of the enum types that columns of models have."""
+    for column in columns_of(every):
+        type_, _ = enum_of(column, dialect)
+        if type_ is not None:
+            yield name_of(type_, dialect), list(type_.enums)
+
+
+def columns_of(every: list[MetaData]) -> Iterator[Column[Any]]:
+    """Return the columns of all models that are tables of ours."""
+    for each in every:
+        for table in each.tables.values():
+            is_view = bool(table.info.get("is_view"))
+            if not is_view and not settings().is_external(table.name, table.schema):
+                yield from table.columns
+
+
+def enum_of(column: Column[Any], dialect: Dialect) -> tuple[Enum | None, bool]:
+    """Return the enum type of a column, and whether the column is an array of it."""
+    type_ = resolved(column.type, dialect)
+    is_array = isinstance(type_, ARRAY)
+    inner = type_.item_type if isinstance(type_, ARRAY) else type_
+    if isinstance(inner, Enum) and inner.native_enum and inner.name:
+        return inner, is_array
+    return None, False
+
+
+def name_of(type_: Enum, dialect: Dialect) -> Name:
+    """Return schema and name of an enum type."""
+    return type_.schema or dialect.default_schema_name or "public", str(type_.name)
+
+
+def change_of(
+    key: Name,
+    old: list[str],
+    new: list[str],
+    connection: Connection,
+    every: list[MetaData],
+) -> ChangeEnumOp:
+    """Return the change of a type's values, with the columns that it has to take along."""
+    dialect = connection.dialect
+    default_schema = dialect.default_schema_name or "public"
+    stored = {
+        (schema, table, name): (is_array, default)
+        for schema, table, name, is_array, default in databases.of(dialect.name).columns_of_enum(
+            connection, *key
+        )
+    }
+    models, of_type = {}, {}
+    for column in columns_of(every):
+        place = (column.table.schema or default_schema, column.table.name, column.name)
+        models[place] = column
+        type_, is_array = enum_of(column, dialect)
+        if type_ is not None and name_of(type_, dialect) == key:
+            of_type[place] = is_array
+    up, down = [], []
+    tables = {(schema, table) for schema, table, _ in models}
+    for place, (is_array, default) in stored.items():
+        after = default
+        if place in of_type:
+            after = default_of(models[place], key, is_array, dialect)
+        elif place in models:
+            after = None  # It gets another type, and with it another default.
+        up.append(EnumColumn(*place, is_array, after))
+        if place not in of_type and place[:2] not in tables:
+            down.append(EnumColumn(*place, is_array, default))
+    for place, is_array in of_type.items():
+        # What the revision adds is dropped again.
+        _, default = stored.get(place, (is_array, None))
+        down.append(EnumColumn(*place, is_array, default))
+    indexes = {index.name: index.definition for index in get_dependent_indexes(connection, *key)}
+    columns = (sorted(up, key=place_of), sorted(down, key=place_of))
+    return ChangeEnumOp(*key, (old, new), columns, indexes, default_schema)
+
+
+def place_of(column: EnumColumn) -> tuple[str, str, str]:
+    """Return where a column is, by which columns are sorted."""
+    return column.schema, column.table, column.name
+
+
+def default_of(column: Column[Any], key: Name, is_array: bool, dialect: Dialect) -> str | None:
+    """Return the default of a model's column as SQL, with the cast that the operation expects."""
+    if not isinstance(column.server_default, DefaultClause):
+        return None
+    sql = without_cast(written(column.server_default, dialect))
+    schema, name = key
+    quote = dialect.identifier_preparer.quote
+    return f"{sql}::{quote(schema)}.{quote(name)}{'[]' if is_array else ''}"
+
+
+def flat(operations: OpContainer) -> Iterator[MigrateOperation]:
+    """Return all operations, also those inside of others."""
+    for item in operations.ops:
+        if isinstance(item, OpContainer):
+            yield from flat(item)
+        else:
+            yield item
+
+
+def uses(operation: MigrateOperation, change: ChangeEnumOp, dialect: Dialect) -> bool:
+    """Return whether an operation names a new value, which then has to be committed before."""
+    new = [literal(value) for value in change.added]
+    return any(value in sql for value in new for sql in sql_in(operation, dialect))
+
+
+def sql_in(operation: MigrateOperation, dialect: Dialect) -> Iterator[str]:
+    """Return the expressions of an operation as SQL: defaults, conditions, checks."""
+    found: list[Any] = []
+    if isinstance(operation, AlterColumnOp):
+        found.append(operation.modify_server_default)
+    elif isinstance(operation, AddColumnOp):
+        found.append(operation.column.server_default)
+    elif isinstance(operation, CreateTableOp):
+        for item in operation.columns:
+            found.append(item.server_default if isinstance(item, Column) else item)
+    elif isinstance(operation, CreateIndexOp):
+        found += [*operation.columns, *operation.kw.values()]
+    elif isinstance(operation, CreateCheckConstraintOp):
+        found.append(operation.condition)
+    for each in found:
+        if isinstance(each, DefaultClause):
+            yield written(each, dialect)
+            continue
+        each = getattr(each, "sqltext", each)
+        with suppress(Exception):  # Not everything here is an expression.
+            yield each if isinstance(each, str) else sql_of(each, dialect)
