@@ -1,7 +1,5 @@
 """Promises about enum types: a change of values and of what uses them is one revision."""
 
-import textwrap
-
 import pytest
 from conftest import query
 from environments import Environment, NewEnvironment
@@ -69,7 +67,8 @@ def test_values_change_with_what_uses_them_and_back(
     environment = upgraded(new_environment("postgresql"))
     change(environment, BEFORE, "first")
     succeed(environment, "upgrade", "head")
-    query(environment.url, "INSERT INTO people (id, mood) VALUES (1, 'glad')")
+    if "table goes" not in name:
+        query(environment.url, "INSERT INTO people (id, mood) VALUES (1, 'glad')")
     text, _ = change(environment, CHANGES[name], "second")
     assert "DefaultClause" not in text
     goes_up_and_down(environment)
@@ -158,4 +157,3 @@ def test_an_enum_that_only_a_database_has_a_column_of_changes(
     query(environment.url, "CREATE TABLE foreign_table (m mood DEFAULT 'glad')")
     change(environment, table("glad", "glad"), "second")
     goes_up_and_down(environment)
-    assert textwrap.dedent("")  == ""

@@ -29,7 +29,7 @@ from ..settings import read
 from . import rendering
 from .defaults import compare_default
 from .ownership import database_names, include_name, include_object
-from .review import Revision, add_remarks, put_enums_first, put_in_order, rewrite
+from .review import Revision, add_remarks, put_in_order, rewrite
 
 __all__ = [
     "PLUGIN",
@@ -168,8 +168,10 @@ def process_revision_directives(
     else:
         put_in_order(parts[-1])
         parts[-1].reverse_into(script.downgrade_ops_list[-1])
-        for operations in (parts[-1], script.downgrade_ops_list[-1]):
-            put_enums_first(operations)
+        if has_enum_types(context.dialect):
+            enums = import_module(f"{__package__}.enums")
+            for operations in (parts[-1], script.downgrade_ops_list[-1]):
+                enums.put_first(operations, context.dialect)
         rewrite(context, revision, directives)
         add_remarks(parts[-1], context.dialect, read(config).disabled_remarks)
 

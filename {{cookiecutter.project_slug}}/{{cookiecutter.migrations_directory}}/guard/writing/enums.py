@@ -7,6 +7,7 @@ https://github.com/Pogchamp-company/alembic-postgresql-enum
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -19,7 +20,12 @@ from alembic.operations.ops import (
     CreateCheckConstraintOp,
     CreateIndexOp,
     CreateTableOp,
+    DropColumnOp,
+    DropConstraintOp,
+    DropIndexOp,
+    DropTableOp,
     MigrateOperation,
+    ModifyTableOps,
     OpContainer,
     UpgradeOps,
 )
@@ -83,9 +89,7 @@ def compare(context: AutogenContext, operations: UpgradeOps) -> PriorityDispatch
                 ", ".join(found[key]),
                 ", ".join(wanted[key]),
             )
-            change = change_of(key, found[key], wanted[key], connection, every)
-            change.used = any(uses(item, change, dialect) for item in flat(operations))
-            operations.ops.append(change)
+            operations.ops.append(change_of(key, found[key], wanted[key], connection, every))
     return PriorityDispatchResult.CONTINUE
 
 
@@ -152,13 +156,14 @@ def change_of(
             after = default_of(models[place], key, is_array, dialect)
         elif place in models:
             after = None  # It gets another type, and with it another default.
-        up.append(EnumColumn(*place, is_array, after))
+        up.append(EnumColumn(*place, is_array, after, default is not None))
         if place not in of_type and place[:2] not in tables:
-            down.append(EnumColumn(*place, is_array, default))
+            down.append(EnumColumn(*place, is_array, default, default is not None))
     for place, is_array in of_type.items():
         # What the revision adds is dropped again.
         _, default = stored.get(place, (is_array, None))
-        down.append(EnumColumn(*place, is_array, default))
+        had_default = models[place].server_default is not None
+        down.append(EnumColumn(*place, is_array, default, had_default))
     indexes = {index.name: index.definition for index in get_dependent_indexes(connection, *key)}
     columns = (sorted(up, key=place_of), sorted(down, key=place_of))
     return ChangeEnumOp(*key, (old, new), columns, indexes, default_schema)
@@ -179,6 +184,86 @@ def default_of(column: Column[Any], key: Name, is_array: bool, dialect: Dialect)
     return f"{sql}::{quote(schema)}.{quote(name)}{'[]' if is_array else ''}"
 
 
+def put_first(operations: OpContainer, dialect: Dialect) -> None:
+    """Change the values of enum types before anything uses them, also when that is reverted.
+
+    What goes with its rows goes before that: a value that only it has is no obstacle.
+    """
+    changes = [item for item in operations.ops if isinstance(item, ChangeEnumOp)]
+    others = [item for item in operations.ops if not isinstance(item, ChangeEnumOp)]
+    default = dialect.default_schema_name or "public"
+    leaving: list[MigrateOperation] = []
+    indexes = {
+        f"{item.schema or default}.{item.index_name}"
+        for item in flat(operations)
+        if isinstance(item, CreateIndexOp | DropIndexOp)
+    }
+    created = {
+        (item.schema or default, item.table_name)
+        for item in operations.ops
+        if isinstance(item, CreateTableOp)
+    }
+    for change in changes:
+        change.used = any(uses(item, change, dialect) for item in flat(operations))
+        if not change.only_adds:
+            # What comes later is not there yet.
+            kept = {
+                column: True
+                for column in change.columns
+                if (column.schema, column.table) not in created
+            }
+            for item in list(others):
+                leaving += dropped_from(item, others, kept, default)
+            change.columns = [column for column, stays in kept.items() if stays]
+            tables = {
+                f"{item.schema or default}.{item.table_name}"
+                for item in leaving
+                if isinstance(item, DropTableOp)
+            }
+            change.indexes = {
+                name: sql
+                for name, sql in change.indexes.items()
+                if name not in indexes and not any(f" ON {table} " in sql for table in tables)
+            }
+    operations.ops[:] = [*leaving, *changes, *others]
+
+
+def dropped_from(
+    item: MigrateOperation,
+    operations: list[MigrateOperation],
+    columns: dict[EnumColumn, bool],
+    default_schema: str,
+) -> list[MigrateOperation]:
+    """Take what drops columns of an enum type out of the operations, and return it.
+
+    :param columns: those of the type; what is dropped becomes False.
+    """
+    if not isinstance(item, DropTableOp | ModifyTableOps):
+        return []
+    table = (item.schema or default_schema, item.table_name)
+    found = {column.name: column for column in columns if place_of(column)[:2] == table}
+    if isinstance(item, DropTableOp):
+        if found:
+            operations.remove(item)
+            columns.update(dict.fromkeys(found.values(), False))
+        return [item] if found else []
+    drops = (DropIndexOp, DropConstraintOp, DropColumnOp)
+    names = {part.column_name for part in item.ops if isinstance(part, DropColumnOp)} & set(found)
+    removed = [
+        part
+        for part in item.ops
+        if isinstance(part, drops)
+        and not (isinstance(part, DropColumnOp) and part.column_name not in names)
+    ]
+    if not found or not removed:
+        return []
+    columns.update({found[name]: False for name in names})
+    item.ops[:] = [part for part in item.ops if part not in removed]
+    if not item.ops:
+        operations.remove(item)
+    return [ModifyTableOps(item.table_name, removed, schema=item.schema)]
+
+
 def flat(operations: OpContainer) -> Iterator[MigrateOperation]:
     """Return all operations, also those inside of others."""
     for item in operations.ops:
@@ -190,8 +275,13 @@ def flat(operations: OpContainer) -> Iterator[MigrateOperation]:
 
 def uses(operation: MigrateOperation, change: ChangeEnumOp, dialect: Dialect) -> bool:
     """Return whether an operation names a new value, which then has to be committed before."""
-    new = [literal(value) for value in change.added]
-    return any(value in sql for value in new for sql in sql_in(operation, dialect))
+    words = [rf"(?<!\w){re.escape(inside(value))}(?!\w)" for value in change.added]
+    return any(re.search(word, sql) for word in words for sql in sql_in(operation, dialect))
+
+
+def inside(value: str) -> str:
+    """Return a value as it stands between quotes in SQL."""
+    return literal(value)[1:-1]
 
 
 def sql_in(operation: MigrateOperation, dialect: Dialect) -> Iterator[str]:

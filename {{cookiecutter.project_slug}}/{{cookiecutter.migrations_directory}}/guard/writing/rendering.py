@@ -64,13 +64,14 @@ def render_conversion(context: AutogenContext, change: ConvertColumnOp) -> str:
 
 @dataclass(frozen=True)
 class EnumColumn:
-    """A column of an enum type: where it is, and which default it has after a change."""
+    """A column of an enum type: where it is, and which default it has before and after."""
 
     schema: str
     table: str
     name: str
     is_array: bool
     default: str | None
+    had_default: bool
 
 
 class ChangeEnumOp(MigrateOperation):
@@ -195,8 +196,22 @@ def render_change_of_enum(context: AutogenContext, change: ChangeEnumOp) -> list
         remark = [f"# Fails if a row still has a value {values} of {change.name}. Update it first."]
     for line in remark:
         log.warning("%s", line.removeprefix("# "))
+    # It knows no column that loses its default.
+    lost = [column for column in change.columns if column.had_default and not column.default]
+    without_defaults = [
+        render_op_text(
+            context,
+            AlterColumnOp(
+                column.table,
+                column.name,
+                schema=None if column.schema == change.default_schema else column.schema,
+                modify_server_default=None,
+            ),
+        )
+        for column in lost
+    ]
     text = renderers.dispatch(synchronize)(context, synchronize)
-    return [*remark, *str(text).splitlines()]
+    return [*remark, *without_defaults, *str(text).splitlines()]
 
 
 def inside_literal(value: str) -> str:

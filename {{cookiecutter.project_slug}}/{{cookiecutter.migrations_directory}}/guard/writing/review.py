@@ -34,7 +34,7 @@ from ..rules.operations import (
     needs_conversion,
     table_of,
 )
-from .rendering import ChangeEnumOp, ConvertColumnOp
+from .rendering import ConvertColumnOp
 
 Revision = str | Iterable[str | None] | Iterable[str]
 TableOp = CreateTableOp | ModifyTableOps | DropTableOp
@@ -64,14 +64,6 @@ def put_in_order(operations: OpContainer) -> None:
         operations.ops[slot] = item
         if isinstance(item, ModifyTableOps):
             foreign_keys_first_and_columns_last(item)
-
-
-def put_enums_first(operations: OpContainer) -> None:
-    """Change the values of enum types before anything uses them, also when it is reverted."""
-    is_change = [isinstance(item, ChangeEnumOp) for item in operations.ops]
-    changes = [item for item, found in zip(operations.ops, is_change, strict=True) if found]
-    others = [item for item, found in zip(operations.ops, is_change, strict=True) if not found]
-    operations.ops[:] = [*changes, *others]
 
 
 def parents_first(tables: Sequence[CreateTableOp | DropTableOp]) -> list[str]:
