@@ -255,6 +255,24 @@ class Database:
     # The keyword argument of op.alter_column for the expression that converts old values.
     using_option = ""
 
+    def conversion(
+        self, connection: Connection | None, old: str, new: str, column: str, plain: bool
+    ) -> str | None:
+        """Return the expression that converts the values of a column to another type.
+
+        :param connection: None where no server can be asked.
+        :param old: the type as SQL, as ``new`` is.
+        :param column: its quoted name.
+        :param plain: whether a cast is written if nothing else is needed.
+        :return: None when nothing has to be written.
+        :raises LookupError: when the server has no way to convert.
+        """
+        return None
+
+    def is_partitioned(self, connection: Connection, schema: str | None, table: str) -> bool:
+        """Return whether a table consists of partitions, which have fewer ways around locks."""
+        return False
+
     def is_same_type(
         self, in_database: TypeEngine[Any], in_model: TypeEngine[Any], dialect: Dialect
     ) -> bool | None:

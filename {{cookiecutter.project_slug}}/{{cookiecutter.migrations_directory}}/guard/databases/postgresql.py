@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.types import TypeEngine
 
 from .base import Database, Problem, Take, only_asked
+from .postgresql_casts import has_cast, special
 
 # https://www.postgresql.org/docs/current/errcodes-appendix.html
 PROBLEMS = {
@@ -260,6 +261,23 @@ class PostgreSQL(Database):
                 old.scale == new.scale and (old.precision or new.precision + 1) <= new.precision
             )
         return False
+
+    def conversion(
+        self, connection: Connection | None, old: str, new: str, column: str, plain: bool
+    ) -> str | None:
+        if (expression := special(old, new, column)) is not None:
+            return expression
+        if plain and connection is not None and not has_cast(connection, old, new):
+            raise LookupError(new)
+        return f"{column}::{new}" if plain else None
+
+    def is_partitioned(self, connection: Connection, schema: str | None, table: str) -> bool:
+        place = schema or connection.dialect.default_schema_name
+        query = text(
+            "SELECT relkind = 'p' FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+            "WHERE nspname = :schema AND relname = :table"
+        )
+        return bool(connection.scalar(query, {"schema": place, "table": table}))
 
     def declared_types(
         self, connection: Connection, schema: str | None, table: str

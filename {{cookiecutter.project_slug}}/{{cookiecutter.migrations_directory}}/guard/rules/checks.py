@@ -20,11 +20,13 @@ from alembic.operations.ops import (
     MigrateOperation,
 )
 from alembic.util import CommandError
-from sqlalchemy import Column, Dialect
+from sqlalchemy import Column, Date, DateTime, Dialect, Time
 from sqlalchemy.types import NullType
 
 from .. import databases
 from .operations import (
+    NO_CAST,
+    PARTITIONED,
     Key,
     compiled,
     full_name,
@@ -233,6 +235,8 @@ def conversion_may_fail(
         return None
     if not databases.of(dialect.name).conversion_can_fail:
         return None
+    if operation.info.get(NO_CAST):
+        return way_with_a_new_column(operation, dialect)
     if not needs_conversion(operation.existing_type, operation.modify_type):
         return None
     table, column = table_and_column(operation)
@@ -240,6 +244,42 @@ def conversion_may_fail(
     return Remark(
         f"Fails if {full_name(table)}.{column} is not a valid {target} in a row. "
         "Fix the data first."
+    )
+
+
+def way_with_a_new_column(operation: AlterColumnOp, dialect: Dialect) -> Remark:
+    """Return what to write where the server has no cast from one type to the other."""
+    table, column = table_and_column(operation)
+    schema = f", schema={table[0]!r}" if table[0] else ""
+    old, new = (
+        compiled(each, dialect) for each in (operation.existing_type, operation.modify_type)
+    )
+    sql = f"UPDATE {quoted(table, dialect)} SET {quoted((None, f'new_{column}'), dialect)} = ..."
+    return Remark(
+        f"Fails: {dialect.name} has no cast from {old} to {new}. Instead, in both functions:",
+        AddColumnOp(table[1], Column(f"new_{column}", operation.modify_type), schema=table[0]),
+        execute(sql),
+        f'op.drop_column("{table[1]}", "{column}"{schema})',
+        f'op.alter_column("{table[1]}", "new_{column}", new_column_name="{column}"{schema})',
+    )
+
+
+def assumes_utc(
+    operation: MigrateOperation, others: Sequence[MigrateOperation], dialect: Dialect
+) -> Remark | None:
+    """Times with and without a zone are converted as if those without were UTC."""
+    if not isinstance(operation, AlterColumnOp) or operation.modify_type is None:
+        return None
+    if not databases.of(dialect.name).using_option or operation.existing_type is None:
+        return None
+    zoned = [bool(getattr(each, "timezone", False)) for each in (operation.existing_type, operation.modify_type)]  # fmt: skip
+    if zoned[0] == zoned[1] or not isinstance(operation.modify_type, DateTime | Date | Time):
+        return None
+    table, column = table_and_column(operation)
+    return Remark(
+        f"Takes the times of {full_name(table)}.{column} that have no zone as UTC. If they are of "
+        "another",
+        "one, change 'UTC' here and in downgrade().",
     )
 
 
@@ -327,7 +367,7 @@ def index_locks_writers(
         return None
     table = (operation.schema, operation.table_name)
     start = f"Building this index {blocks(database.building_an_index_blocks, table)}."
-    if not database.concurrent_index_option:
+    if not database.concurrent_index_option or operation.info.get(PARTITIONED):
         return Remark(start)
     return Remark(
         f"{start} If it is large, add",
@@ -347,7 +387,7 @@ def unique_locks_table(
         return None
     table = (operation.schema, operation.table_name)
     start = f"Building its index {blocks(database.adding_a_unique_constraint_blocks, table)}."
-    if not database.concurrent_index_option:
+    if not database.concurrent_index_option or operation.info.get(PARTITIONED):
         return Remark(start)
     return Remark(
         f"{start} If it is large, create",
@@ -369,7 +409,7 @@ def constraint_locks_table(
     if not blocked or table is None or operation.kw.get(database.not_valid_option):
         return None
     start = f"Checking all rows {blocks(blocked, table)}."
-    if database.not_valid_option:
+    if database.not_valid_option and not (is_key and operation.info.get(PARTITIONED)):
         name = quoted((None, str(operation.constraint_name)), dialect)
         return Remark(
             f"{start} If it is large, add",
@@ -398,6 +438,7 @@ RULES: Mapping[str, Rule] = {
         not_null_without_default,
         not_null_on_rows,
         conversion_may_fail,
+        assumes_utc,
         type_rewrites_table,
         not_null_scans_table,
         new_column_rewrites_table,

@@ -9,6 +9,9 @@ from sqlalchemy.types import TypeEngine
 # A table: (schema, name). Two tables of one name in two schemas are different.
 Key = tuple[str | None, str]
 
+# What is noted in MigrateOperation.info: no cast leads to the new type; the table has partitions.
+NO_CAST, PARTITIONED = "guard.no_cast", "guard.partitioned"
+
 
 def table_of(operation: MigrateOperation) -> Key | None:
     """Return the table that an operation changes, or None for one like ``op.execute()``."""

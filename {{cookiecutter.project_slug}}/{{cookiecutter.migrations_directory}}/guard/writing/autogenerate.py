@@ -25,11 +25,12 @@ from sqlalchemy.types import TypeEngine
 from .. import databases
 from ..messages import command_line
 from ..revisions import histories
+from ..rules.types import ddl
 from ..settings import read
 from . import rendering
-from .defaults import compare_default
+from .defaults import compare_default, stored_column
 from .ownership import database_names, include_name, include_object
-from .review import Revision, add_remarks, put_in_order, rewrite
+from .review import Revision, add_remarks, note_partitions, put_in_order, rewrite
 
 __all__ = [
     "PLUGIN",
@@ -47,6 +48,8 @@ PLUGIN = f"{(__package__ or '').rpartition('.')[0]}.comparison"
 # Where the options of the running command keep the dialects that a revision is for, besides that
 # of the connection.
 DIALECTS = "guard.dialects"
+# And what the server makes of the types of models.
+STORED_TYPES = "guard.stored_types"
 
 
 def compare_nullable(
@@ -118,6 +121,16 @@ def compare_type(
     """
     database = databases.of(context.dialect.name)
     same = database.is_same_type(database_type, model_type, context.dialect)
+    if same is None and context.connection is not None:
+        # What the server makes of a type, like MEDIUMTEXT of TEXT(70000), only it knows.
+        known: dict[str, str | None] = context.opts.setdefault(STORED_TYPES, {})
+        name = ddl(model_type, context.dialect) or ""
+        found = ddl(database_type, context.dialect)
+        if name != found and name not in known:
+            stored = stored_column(context.connection, model_type, None)
+            known[name] = None if stored is None else ddl(stored["type"], context.dialect)
+        if name != found and found is not None and known[name] == found:
+            same = True
     return None if same is None else not same
 
 
@@ -173,6 +186,7 @@ def process_revision_directives(
             for operations in (parts[-1], script.downgrade_ops_list[-1]):
                 enums.put_first(operations, context.dialect)
         rewrite(context, revision, directives)
+        note_partitions(parts[-1], context)
         add_remarks(parts[-1], context.dialect, read(config).disabled_remarks)
 
 

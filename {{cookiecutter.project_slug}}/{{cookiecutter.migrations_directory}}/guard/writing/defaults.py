@@ -22,6 +22,7 @@ from sqlalchemy import (
     literal_column,
     text,
 )
+from sqlalchemy.engine.interfaces import ReflectedColumn
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 from sqlalchemy.sql.elements import TextClause
@@ -78,6 +79,18 @@ def as_stored(connection: Connection, type_: TypeEngine[Any], default: Any) -> A
 
     :return: None when the server does not take it.
     """
+    column = stored_column(connection, type_, default)
+    found = None if column is None else column["default"]
+    return None if found is None else DefaultClause(text(with_colons(found)))
+
+
+def stored_column(
+    connection: Connection, type_: TypeEngine[Any], default: Any
+) -> ReflectedColumn | None:
+    """Return what the server makes of a column, as it is reflected.
+
+    :return: None when the server does not take it.
+    """
     dialect = connection.dialect
     probe = Table(PROBE, MetaData(), Column("value", type_), prefixes=["TEMPORARY"])
     probe.columns.value.server_default = default
@@ -92,8 +105,7 @@ def as_stored(connection: Connection, type_: TypeEngine[Any], default: Any) -> A
             savepoint.rollback()
     except SQLAlchemyError:
         return None  # It cannot be a default there, or the account may not create tables.
-    found = column["default"]
-    return None if found is None else DefaultClause(text(with_colons(found)))
+    return column
 
 
 # Where SQLAlchemy takes a colon in a text for a parameter.

@@ -5,6 +5,7 @@ https://alembic.sqlalchemy.org/en/latest/api/autogenerate.html#customizing-revis
 
 from collections.abc import Iterable, Sequence
 from graphlib import CycleError, TopologicalSorter
+from typing import Any
 
 from alembic.autogenerate import Rewriter
 from alembic.operations.ops import (
@@ -21,11 +22,22 @@ from alembic.operations.ops import (
     UpgradeOps,
 )
 from alembic.runtime.migration import MigrationContext
-from sqlalchemy import CheckConstraint, Column, Dialect, MetaData, Table
+from sqlalchemy import (
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKeyConstraint,
+    MetaData,
+    String,
+    Table,
+)
+from sqlalchemy.types import TypeEngine
 
 from .. import databases
 from ..rules import remarks_on, rules_without
 from ..rules.operations import (
+    NO_CAST,
+    PARTITIONED,
     Key,
     compiled,
     full_name,
@@ -34,6 +46,7 @@ from ..rules.operations import (
     needs_conversion,
     table_of,
 )
+from ..rules.types import resolved
 from .rendering import ConvertColumnOp
 
 Revision = str | Iterable[str | None] | Iterable[str]
@@ -64,19 +77,62 @@ def put_in_order(operations: OpContainer) -> None:
         operations.ops[slot] = item
         if isinstance(item, ModifyTableOps):
             foreign_keys_first_and_columns_last(item)
+    take_out_circular_keys(operations)
 
 
 def parents_first(tables: Sequence[CreateTableOp | DropTableOp]) -> list[str]:
-    """Return the names of tables so that a foreign key finds the table that it refers to."""
+    """Return the names of tables so that a foreign key finds the table that it refers to.
+
+    Of tables that refer to each other, one has to be first: see ``take_out_circular_keys``.
+    """
     references = {}
     for table in sorted(tables, key=name_of):
         keys = table.to_table().foreign_key_constraints
-        parents = {key.elements[0].target_fullname.rpartition(".")[0] for key in keys}
+        parents = {parent_of(key) for key in keys}
         references[name_of(table)] = sorted(parents - {name_of(table)})
-    try:
-        return [name for name in TopologicalSorter(references).static_order() if name in references]
-    except CycleError:
-        return list(references)
+    while True:
+        try:
+            order = TopologicalSorter(references).static_order()
+            return [name for name in order if name in references]
+        except CycleError as error:
+            parent, child = error.args[1][:2]
+            references[child].remove(parent)
+
+
+def parent_of(key: ForeignKeyConstraint) -> str:
+    """Return the name of the table that a foreign key refers to."""
+    return key.elements[0].target_fullname.rpartition(".")[0]
+
+
+def take_out_circular_keys(operations: OpContainer) -> None:
+    """Create the foreign keys of tables that refer to each other when all are there.
+
+    When they are dropped, these keys go first.
+    """
+    for kind in (CreateTableOp, DropTableOp):
+        tables = [item for item in operations.ops if isinstance(item, kind)]
+        names = [name_of(item) for item in tables]
+        order = names if kind is CreateTableOp else names[::-1]
+        keys: list[MigrateOperation] = []
+        for item in tables:
+            made = item if isinstance(item, CreateTableOp) else item._reverse
+            assert made is not None
+            later = set(order[order.index(name_of(item)) + 1 :])
+            for key in [each for each in made.columns if isinstance(each, ForeignKeyConstraint)]:
+                if parent_of(key) in later:
+                    made.columns = [each for each in made.columns if each is not key]
+                    change = (
+                        CreateForeignKeyOp.from_constraint(key)
+                        if kind is CreateTableOp
+                        else DropConstraintOp.from_constraint(key)
+                    )
+                    part = ModifyTableOps(item.table_name, [change], schema=item.schema)
+                    keys.append(part)
+        if tables:
+            place = operations.ops.index(tables[-1]) + 1
+            if kind is DropTableOp:
+                place = operations.ops.index(tables[0])
+            operations.ops[place:place] = keys
 
 
 def name_of(item: TableOp | AlterColumnOp) -> str:
@@ -146,12 +202,14 @@ def review_changed_table(
 
 
 def model_of(context: MigrationContext, name: str) -> Table | None:
-    """Return the table of the models that has a name."""
+    """Return the table of the models that has a name; the default schema may be named or not."""
     target = context.opts["target_metadata"]
+    in_default = f"{context.dialect.default_schema_name}.{name}" if "." not in name else name
     for metadata in [target] if isinstance(target, MetaData) else target:
-        if name in metadata.tables:
-            table: Table = metadata.tables[name]
-            return table
+        for key in (name, in_default):
+            if key in metadata.tables:
+                table: Table = metadata.tables[key]
+                return table
     return None
 
 
@@ -175,9 +233,17 @@ def convert_values_and_default(
     context: MigrationContext, revision: Revision, change: AlterColumnOp
 ) -> AlterColumnOp | list[AlterColumnOp]:
     """Say how values are converted: PostgreSQL converts few types by itself, and no default."""
-    old, new = change.existing_type, change.modify_type
     option = databases.of(context.dialect.name).using_option
-    if not option or not is_another_kind(old, new):
+    if not option or change.existing_type is None or change.modify_type is None:
+        return change
+    old = resolved(change.existing_type, context.dialect)
+    new = resolved(change.modify_type, context.dialect)
+    expression = None
+    try:
+        expression = using(change, old, new, context)
+    except LookupError:
+        change.info[NO_CAST] = True
+    if expression is None and not is_another_kind(old, new):
         return change
     before: list[AlterColumnOp] = []
     if change.existing_server_default:
@@ -185,7 +251,7 @@ def convert_values_and_default(
             table = model_of(context, name_of(change))
             column = None if table is None else table.columns.get(change.column_name)
             change.modify_server_default = change.existing_server_default
-            if column is not None and column.type is new:  # It is not downgrade().
+            if column is not None and column.type is change.modify_type:  # It is not downgrade().
                 change.modify_server_default = column.server_default
         before.append(
             AlterColumnOp(
@@ -196,18 +262,46 @@ def convert_values_and_default(
                 modify_server_default=None,
             )
         )
-    if needs_conversion(old, new):
-        change = ConvertColumnOp.from_change(change, option, using(change, context.dialect))
+    if expression is not None:
+        change = ConvertColumnOp.from_change(change, option, expression)
     return [*before, change]
 
 
-def using(change: AlterColumnOp, dialect: Dialect) -> str:
-    """Return the expression that converts the values of a column."""
+def using(
+    change: AlterColumnOp, old: TypeEngine[Any], new: TypeEngine[Any], context: MigrationContext
+) -> str | None:
+    """Return the expression that converts the values of a column, if one is needed.
+
+    :raises LookupError: when the server has no cast for it.
+    """
+    dialect = context.dialect
     column = dialect.identifier_preparer.quote(change.column_name)
-    # No enum is converted to another one but as text.
-    both_enums = is_native_enum(change.existing_type) and is_native_enum(change.modify_type)
-    through = "::text" if both_enums else ""
-    return f"{column}{through}::{compiled(change.modify_type, dialect)}"
+    if is_native_enum(old) or is_native_enum(new):
+        if not needs_conversion(old, new):
+            return None
+        # No enum is converted to anything but as text.
+        through = "" if isinstance(old, String) and not is_native_enum(old) else "::text"
+        return f"{column}{through}::{compiled(new, dialect)}"
+    before, after = compiled(old, dialect), compiled(new, dialect)
+    plain = needs_conversion(old, new)
+    known = databases.of(dialect.name)
+    return known.conversion(context.connection, before, after, column, plain)
+
+
+def note_partitions(operations: OpContainer, context: MigrationContext) -> None:
+    """Note at operations on a partitioned table that it is one, for the remarks."""
+    if context.connection is None:
+        return
+    known = databases.of(context.dialect.name)
+    for item in operations.ops:
+        if isinstance(item, ModifyTableOps):
+            model = model_of(context, name_of(item))
+            options = model.dialect_kwargs if model is not None else {}
+            if options.get(f"{context.dialect.name}_partition_by") or known.is_partitioned(
+                context.connection, item.schema, item.table_name
+            ):
+                for part in item.ops:
+                    part.info[PARTITIONED] = True
 
 
 def add_remarks(operations: UpgradeOps, dialect: Dialect, disabled: Iterable[str]) -> None:
