@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from conftest import query
-from environments import Environment, NewEnvironment
+from environments import NewEnvironment
 from test_enums import change, goes_up_and_down, succeed
 from test_writing import ALL, give_models, revise, upgraded
 
@@ -140,7 +140,7 @@ CONVERSIONS: list[tuple[str, str, str, Any, Any]] = [
     ("sa.String(9)", "'12'", "sa.Integer", 12, "12"),
     ("sa.Text", "'{\"a\": 1}'", "sa.JSON", {"a": 1}, '{"a": 1}'),
     ("sa.JSON", "'1'", "postgresql.JSONB", 1, 1),
-    ("postgresql.JSONB", "'\"x\"'", "sa.Text", "x", None),
+    ("postgresql.JSONB", "'\"x\"'", "sa.Text", '"x"', "x"),
     ("sa.Integer", "3", "postgresql.JSONB", 3, 3),
     ("sa.String(9)", "'a,b'", "postgresql.ARRAY(sa.String)", ["a", "b"], "a,b"),
     ("sa.Text", "'ü'", "sa.LargeBinary", "ü".encode(), "ü"),
@@ -279,10 +279,11 @@ def test_a_table_with_a_computed_column_is_altered(
         pytest.skip("PostgreSQL stores every computed column")
     environment = upgraded(new_environment(kind))
     column = "sa.Column('name', sa.String({}))"
-    computed = f"sa.Column('double', sa.Integer, sa.Computed('id * 2', persisted={persisted}))"
+    computed = f"sa.Column('double', sa.Integer, sa.Computed('size * 2', persisted={persisted}))"
+    computed = f"sa.Column('size', sa.Integer), {computed}"
     change(environment, things(column.format(10), computed), "first")
     succeed(environment, "upgrade", "head")
-    query(environment.url, "INSERT INTO things (id, name) VALUES (3, 'x')")
+    query(environment.url, "INSERT INTO things (id, name, size) VALUES (1, 'x', 3)")
     change(environment, things(column.format(20), computed), "second")
     goes_up_and_down(environment)
     assert query(environment.url, "SELECT double FROM things".replace("double", "`double`" if kind == "mysql" else '"double"')) == [(6,)]  # fmt: skip
@@ -295,12 +296,12 @@ def test_a_revision_that_reads_rows_first_is_still_known(new_environment: NewEnv
     upgrade = """
 bind = op.get_bind()
 rows = bind.execute(sa.text("SELECT 1 WHERE 1 = 0")).all()
-assert bind.scalar(sa.text("SELECT 1")) == 1
+count = bind.scalar(sa.text("SELECT 1"))
 first = bind.execute(sa.text("SELECT 1")).first()
 for name in ("accounts", "bills"):
     op.create_table(name, sa.Column("id", sa.Integer))
 """
-    environment = upgraded(new_environment("sqlite"), upgrade.replace("assert ", "print(") .replace(" == 1\n", ")\n"))  # fmt: skip
+    environment = upgraded(new_environment("sqlite"), upgrade)
     text, said = change(environment, "", "second")
     for name in ("accounts", "bills"):
         assert f"Drops {name} and its rows." in said
@@ -320,7 +321,6 @@ def test_columns_that_a_loop_has_added_are_dropped(new_environment: NewEnvironme
         'for table in ("accounts", "bills"):\n'
         '    op.add_column(table, sa.Column("deleted_at", sa.DateTime))',
     )
-    path.write_text(path.read_text().replace("down_revision = 'first_first'", "down_revision = 'first'").replace("down_revision = 'first'", "down_revision = 'first'"))  # fmt: skip
     path.write_text(
         "\n".join(
             "down_revision = 'first'" if line.startswith("down_revision") else line
@@ -331,9 +331,3 @@ def test_columns_that_a_loop_has_added_are_dropped(new_environment: NewEnvironme
     text, said = change(environment, tables, "third")
     assert text[: text.index("def downgrade")].count("op.drop_column") == 2
     assert "Ignoring" not in said
-
-
-def run_fails(environment: Environment, *arguments: str) -> str:
-    run = environment.alembic(*arguments)
-    assert run.returncode != 0, run.stdout
-    return run.stderr

@@ -131,6 +131,10 @@ class Database:
         """
         return place_of(one) == place_of(other)
 
+    def schema_of(self, connection: Connection, table: str) -> str | None:
+        """Return the schema in which this connection finds a table that is named without one."""
+        return None
+
     def after_revision(self, connection: Connection) -> None:
         """Check what a revision has done, before it is committed.
 
@@ -308,6 +312,12 @@ class Database:
         self, connection: Connection, schema: str | None, table: str
     ) -> dict[str, str]:
         """Return the types of a table's columns as the server writes them, by name."""
+        return {}
+
+    def declared_defaults(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        """Return the defaults of columns that SQLAlchemy does not reflect as a whole, by name."""
         return {}
 
     def enum_types(self, connection: Connection) -> dict[tuple[str, str], list[str]]:

@@ -105,6 +105,12 @@ SELECT column_name, column_type FROM information_schema.columns
 WHERE table_schema = COALESCE(:schema, DATABASE()) AND table_name = :table
 """
 
+# A column in SHOW CREATE TABLE, with an expression as its default.
+DEFAULT = re.compile(
+    r"\s*`(?P<column>(?:[^`]|``)+)` .*? DEFAULT (?P<default>(?:'(?:[^']|'')*'|[^'])*?)"
+    r"(?: ON UPDATE [\w()]+)?(?: COMMENT '.*')?(?: CHECK \(.*\))?,?$"
+)
+
 
 class MySQL(Database):
     synchronous_driver = "mysql+pymysql"
@@ -159,6 +165,9 @@ class MySQL(Database):
             one.execute(text("DO RELEASE_LOCK(:lock)"), {"lock": lock})
             first, second = (each.scalar(text("SELECT DATABASE()")) for each in (one, other))
         return holder is not None and bool(first == second)
+
+    def schema_of(self, connection: Connection, table: str) -> str | None:
+        return connection.scalar(text("SELECT DATABASE()"))  # type: ignore[no-any-return]
 
     def problem(self, error: DBAPIError) -> Problem | None:
         code = error.orig.args[0] if error.orig is not None and error.orig.args else None
@@ -230,6 +239,19 @@ class MySQL(Database):
     ) -> dict[str, str]:
         rows = connection.execute(text(TYPES), {"schema": schema, "table": table})
         return {name: type_ for name, type_ in rows}
+
+    def declared_defaults(
+        self, connection: Connection, schema: str | None, table: str
+    ) -> dict[str, str]:
+        """Read them from SHOW CREATE TABLE, as SQLAlchemy stops at the first quote in one."""
+        quote = connection.dialect.identifier_preparer.quote
+        name = f"{quote(schema)}.{quote(table)}" if schema else quote(table)
+        definition = connection.exec_driver_sql(f"SHOW CREATE TABLE {name}").one()[1]
+        return {
+            found["column"].replace("``", "`"): found["default"]
+            for line in definition.splitlines()
+            if (found := DEFAULT.match(line)) and "(" in found["default"]
+        }
 
     def unescaped(self, literal: str) -> str:
         return re.sub(r"\\(.)", r"\1", super().unescaped(literal), flags=re.DOTALL)

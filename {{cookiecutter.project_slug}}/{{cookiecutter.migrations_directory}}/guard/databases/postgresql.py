@@ -164,6 +164,14 @@ class PostgreSQL(Database):
             )
         return bool(first == second)
 
+    def schema_of(self, connection: Connection, table: str) -> str | None:
+        quoted = connection.dialect.identifier_preparer.quote(table)
+        query = text(
+            "SELECT nspname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+            "WHERE c.oid = to_regclass(:table)"
+        )
+        return connection.scalar(query, {"table": quoted})  # type: ignore[no-any-return]
+
     def two_phase_commit(self, connection: Connection) -> bool:
         """Return whether ``max_prepared_transactions`` is more than 0.
 

@@ -44,7 +44,6 @@ CONVERSIONS: list[tuple[set[str], set[str], Convert]] = [
     (NUMBER, {"interval"}, lambda c, _: f"make_interval(secs => {c})"),
     (TEXT, {"bytea"}, lambda c, _: f"convert_to({c}, 'UTF8')"),
     ({"bytea"}, TEXT, lambda c, _: f"convert_from({c}, 'UTF8')"),
-    (JSON, TEXT, lambda c, _: f"{c} #>> '{{}}'"),
     (JSON, NUMBER | {"boolean"}, lambda c, new: f"({c} #>> '{{}}')::{new}"),
 ]  # fmt: skip
 

@@ -50,6 +50,51 @@ def look_before_a_table_is_copied(
     cursor.execute("PRAGMA legacy_alter_table = ON")
 
 
+COPY = re.compile(
+    r"\s*INSERT INTO \"?(?P<new>_alembic_tmp_[^\"\s]+)\"? \((?P<columns>[^)]*)\)\s*"
+    r"SELECT (?P<values>.*?)\s+FROM (?P<rest>.*)",
+    re.DOTALL,
+)
+
+
+def leave_out_computed_columns(
+    connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any
+) -> tuple[str, Any]:
+    """Copy no column that SQLite computes by itself, as Alembic would: SQLite refuses that.
+
+    https://docs.sqlalchemy.org/en/21/core/events.html#sqlalchemy.events.ConnectionEvents.before_cursor_execute
+    """
+    copy = COPY.fullmatch(statement)
+    if copy is None:
+        return statement, parameters
+    cursor.execute("SELECT name FROM pragma_table_xinfo(?) WHERE hidden IN (2, 3)", (copy["new"],))
+    computed = {name for (name,) in cursor.fetchall()}
+    columns, values = parts_of(copy["columns"]), parts_of(copy["values"])
+    if not computed or len(columns) != len(values):
+        return statement, parameters
+    kept = [
+        pair for pair in zip(columns, values, strict=True) if pair[0].strip('"') not in computed
+    ]
+    names = ", ".join(name for name, _ in kept)
+    selected = ", ".join(value for _, value in kept)
+    return (
+        f'INSERT INTO "{copy["new"]}" ({names}) SELECT {selected} FROM {copy["rest"]}',
+        parameters,
+    )
+
+
+def parts_of(sql: str) -> list[str]:
+    """Return the parts between the commas that are in no parentheses and no quotes."""
+    parts, depth = [""], 0
+    for token in re.findall(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|.", sql, re.DOTALL):
+        depth += {"(": 1, ")": -1}.get(token, 0)
+        if token == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += token
+    return [part.strip() for part in parts]
+
+
 def definition(cursor: Any, table: str) -> str:
     """Return the CREATE TABLE of a table, or an empty string when there is no such table."""
     cursor.execute("SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?", (table,))

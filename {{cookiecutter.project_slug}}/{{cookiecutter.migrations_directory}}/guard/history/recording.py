@@ -69,6 +69,7 @@ class Recording:
     operations: list[MigrateOperation] = field(default_factory=list)
     places: list[Place] = field(default_factory=list)
     unread: str | None = None
+    rows: bool = True
     path: str = ""
     in_transaction: bool = field(default=True, repr=False)
 
@@ -89,6 +90,7 @@ def record(
     dialect: Dialect | str,
     direction: Direction = "upgrade",
     database: str | None = None,
+    rows: bool = True,
 ) -> Recording:
     """Run a function of a revision and return its operations, without executing any.
 
@@ -96,8 +98,10 @@ def record(
     :param dialect: of the database that the revision is read for, or its name.
     :param direction: which function.
     :param database: where several databases share a history, the one that the function is given.
+    :param rows: False to read what the revision does where no query has a row: it is then not
+        stopped by a question, but what it does for rows is not known.
     """
-    recording = Recording(path=script.path)
+    recording = Recording(rows=rows, path=script.path)
     function = getattr(script.module, direction, None)
     if function is None:
         recording.unread = f"there is no {direction}()"
@@ -237,7 +241,7 @@ class Bind:
         self.engine = self
         self.ddl = create_mock_engine(f"{dialect.name}+{dialect.driver}://", self.execute)
 
-    def execute(self, statement: Any, *arguments: Any, **options: Any) -> "NoResult":
+    def execute(self, statement: Any, *arguments: Any, **options: Any) -> "NoResult | EmptyResult":
         """Record a statement; the operation that Alembic has for it, if it has one."""
         operation: MigrateOperation
         if isinstance(statement, schema.CreateTable):
@@ -251,7 +255,7 @@ class Bind:
         else:
             operation = ExecuteSQLOp(statement)
         self.recording.add(operation)
-        return NoResult()
+        return NoResult() if self.recording.rows else EmptyResult()
 
     exec_driver_sql = execute
 
@@ -287,6 +291,10 @@ class Bind:
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if not self.recording.rows and name in ("scalar", "scalars"):
+            return lambda *arguments, **options: getattr(
+                self.execute(*arguments, **options), name
+            )()
         raise NeedsDatabase(f"connection.{name} needs a database")
 
 
@@ -302,6 +310,32 @@ class NoResult:
         if name.startswith("__"):
             raise AttributeError(name)
         return self.refuse()
+
+
+class EmptyResult:
+    """The result of a statement, as if it had found no row."""
+
+    rowcount = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def all(self) -> list[Any]:
+        """Return no row."""
+        return []
+
+    fetchall = fetchmany = partitions = all
+
+    def first(self) -> None:
+        """Return no row."""
+
+    fetchone = scalar = scalar_one_or_none = one_or_none = first
+
+    def itself(self, *arguments: Any) -> Self:
+        """Return this result: it has no row in any form."""
+        return self
+
+    mappings = scalars = columns = tuples = unique = yield_per = itself
 
 
 # What a whole history creates
@@ -338,7 +372,7 @@ class Objects:
             name = operation.modify_name or operation.column_name
             self.add_column(in_schema, operation.table_name, name, operation.modify_type)
         elif isinstance(operation, ChangeEnumOp):
-            self.enums.add(operation.name)
+            self.enums.add((in_schema, operation.name))
         elif isinstance(operation, RenameTableOp):
             self.rename_table(in_schema, operation.table_name, operation.new_table_name)
         elif isinstance(operation, ExecuteSQLOp):
@@ -430,6 +464,9 @@ def known_objects(
                 objects.add(operation, dialect)
             if recording.unread is not None:
                 objects.unread.append(f"{script.path}, {recording.unread}")
+                # What it does besides, where there is no row; and what it names.
+                for operation in record(script, dialect, database=name, rows=False).operations:
+                    objects.add(operation, dialect)
                 for operation in written_in(script):
                     objects.add(operation, dialect)
     return objects

@@ -105,12 +105,21 @@ def connection_of(migration: MigrationContext) -> Connection:
 
 
 def saved_heads(migration: MigrationContext, witness: Connection) -> Heads:
-    """Return where the database is, as others see it."""
-    versions = table(
-        migration.version_table,
-        column("version_num", String()),
-        schema=migration.version_table_schema,
-    )
+    """Return where the database is, as others see it.
+
+    It looks where the migration wrote: env.py may have set ``search_path``, or a
+    ``schema_translate_map``, for one tenant of many.
+    """
+    connection = connection_of(migration)
+    options = connection.get_execution_options()
+    place = migration.version_table_schema
+    if translated := options.get("schema_translate_map"):
+        place = translated.get(place, place)
+    if place is None:
+        known = databases.of(connection.dialect.name)
+        place = known.schema_of(connection, migration.version_table)
+        connection.rollback()
+    versions = table(migration.version_table, column("version_num", String()), schema=place)
     try:
         return set(witness.scalars(select(versions.c.version_num)))
     except DBAPIError:

@@ -126,6 +126,8 @@ def compare_type(
         known: dict[str, str | None] = context.opts.setdefault(STORED_TYPES, {})
         name = ddl(model_type, context.dialect) or ""
         found = ddl(database_type, context.dialect)
+        if found is not None and ("[]" in found) != ("[]" in name):
+            return True  # Alembic overlooks it.
         if name != found and name not in known:
             stored = stored_column(context.connection, model_type, None)
             known[name] = None if stored is None else ddl(stored["type"], context.dialect)

@@ -10,6 +10,7 @@ from alembic.operations.ops import AlterColumnOp
 from alembic.util import PriorityDispatchResult
 from sqlalchemy import (
     Column,
+    Computed,
     Connection,
     DefaultClause,
     Dialect,
@@ -101,6 +102,8 @@ def stored_column(
         with connection.begin_nested() as savepoint:
             connection.execute(create)
             (column,) = inspect(connection).get_columns(PROBE)
+            whole = databases.of(dialect.name).declared_defaults(connection, None, PROBE)
+            column["default"] = whole.get("value", column["default"])
             connection.execute(drop)
             savepoint.rollback()
     except SQLAlchemyError:
@@ -158,13 +161,18 @@ def render_default(default: Any, context: AutogenContext) -> str | None:
     """
     dialect = context.migration_context.dialect
     expression = getattr(default, "arg", None)
+    prefix = context.opts["sqlalchemy_module_prefix"] or ""
+    if isinstance(default, Computed) and dialect is not None:
+        if not re.search("[%:]", sql := sql_of(default.sqltext, dialect)):
+            return None
+        return f"{prefix}Computed({with_colons(sql)!r}, persisted={default.persisted})"
     if not isinstance(default, DefaultClause) or isinstance(expression, str) or dialect is None:
         return None
     if not re.search("[%:]", sql := sql_of(expression, dialect)):
         return None
     if databases.of(dialect.name).default_needs_parentheses(sql):
         sql = f"({sql})"
-    return f"{context.opts['sqlalchemy_module_prefix'] or ''}text({with_colons(sql)!r})"
+    return f"{prefix}text({with_colons(sql)!r})"
 
 
 def meaning(default: Any, dialect: Dialect, is_number: bool) -> str | Decimal | None:

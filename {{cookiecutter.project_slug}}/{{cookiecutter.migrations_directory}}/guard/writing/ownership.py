@@ -11,13 +11,14 @@ from typing import Any
 from alembic import context as alembic_context
 from alembic import op
 from alembic.config import Config
-from sqlalchemy import ForeignKeyConstraint, MetaData, Table
+from sqlalchemy import DefaultClause, ForeignKeyConstraint, MetaData, Table, text
 from sqlalchemy.types import NullType, UserDefinedType
 
 from .. import databases
 from ..history.recording import Objects, known_objects
 from ..running.record import name_beside
 from ..settings import Settings, read
+from .defaults import with_colons
 
 log = logging.getLogger("alembic.autogenerate.compare")
 
@@ -143,7 +144,14 @@ def name_unknown_types(table: Table) -> None:
     migration = op.get_context()
     database = databases.of(migration.dialect.name)
     unknown = [each for each in table.columns if isinstance(each.type, NullType)]
-    if migration.connection is None or not (unknown or database.guesses_types):
+    if migration.connection is None:
+        return
+    whole = database.declared_defaults(migration.connection, table.schema, table.name)
+    for place, default in whole.items():
+        column = table.columns.get(place)
+        if column is not None and isinstance(column.server_default, DefaultClause | None):
+            column.server_default = DefaultClause(text(with_colons(default)), _reflected=True)
+    if not (unknown or database.guesses_types):
         return
     declared = database.declared_types(migration.connection, table.schema, table.name)
     for column in table.columns if database.guesses_types else unknown:

@@ -10,7 +10,9 @@ from typing import Any
 from alembic.autogenerate import Rewriter
 from alembic.operations.ops import (
     AlterColumnOp,
+    CreateCheckConstraintOp,
     CreateForeignKeyOp,
+    CreateIndexOp,
     CreateTableOp,
     DropColumnOp,
     DropConstraintOp,
@@ -47,6 +49,7 @@ from ..rules.operations import (
     table_of,
 )
 from ..rules.types import resolved
+from .expressions import write_exactly
 from .rendering import ConvertColumnOp
 
 Revision = str | Iterable[str | None] | Iterable[str]
@@ -185,7 +188,26 @@ def review_new_table(
         if isinstance(check, CheckConstraint)
     ]
     table.columns = [*table.columns, *checks]
+    write_exactly(context, table)
     return table
+
+
+@rewrite.rewrites(CreateIndexOp)
+def review_new_index(
+    context: MigrationContext, revision: Revision, index: CreateIndexOp
+) -> CreateIndexOp:
+    """Write the condition of a partial index as it is."""
+    write_exactly(context, index)
+    return index
+
+
+@rewrite.rewrites(CreateCheckConstraintOp)
+def review_new_check(
+    context: MigrationContext, revision: Revision, check: CreateCheckConstraintOp
+) -> CreateCheckConstraintOp:
+    """Write the condition of a CHECK as it is."""
+    write_exactly(context, check)
+    return check
 
 
 @rewrite.rewrites(ModifyTableOps)
