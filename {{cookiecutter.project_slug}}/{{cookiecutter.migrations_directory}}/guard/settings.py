@@ -26,11 +26,17 @@ DEFAULTS = {
     "external_tables": "",
     "remarks": "",
     "dialects": "",
+    "show_values": "off",
     "own_arguments": "",
 }
 
 # What is a choice, what is a number of seconds, and what cannot be given for one call only.
-CHOICES = {"lock": ("on", "off"), "record": ("yes", "no"), "unmanaged": ("ignore", "compare")}
+CHOICES = {
+    "lock": ("on", "off"),
+    "record": ("yes", "no"),
+    "show_values": ("on", "off"),
+    "unmanaged": ("ignore", "compare"),
+}
 SECONDS = ("wait", "lock_wait", "lock_timeout", "retry_for", "connect_timeout")
 ONLY_IN_INI = ("own_arguments",)
 
@@ -49,6 +55,7 @@ class Settings:
     :param unmanaged: whether objects that neither a model nor a revision knows are compared.
     :param external_tables: patterns of the tables that belong to others: ``name``, ``schema.*``.
     :param dialects: names of the databases that revisions are for, besides the connected one.
+    :param show_values: whether messages may contain values of rows.
     :param disabled_remarks: names of the rules that are switched off.
     """
 
@@ -63,6 +70,7 @@ class Settings:
     external_tables: tuple[str, ...]
     disabled_remarks: frozenset[str]
     dialects: tuple[str, ...] = ()
+    show_values: bool = False
 
     def is_external(self, table: str, schema: str | None) -> bool:
         """Return whether ``external_tables`` lists a table."""
@@ -111,6 +119,7 @@ def read(config: Config) -> Settings:
         external_tables=tuple(words(values["external_tables"])),
         disabled_remarks=frozenset(disabled(values["remarks"])),
         dialects=tuple(words(values["dialects"])),
+        show_values=values["show_values"] == "on",
     )
 
 

@@ -47,6 +47,7 @@ class Problem(Enum):
     CANNOT_OPEN = auto()
     READ_ONLY = auto()
     NO_SPACE = auto()
+    DUPLICATES = auto()
 
 
 def place_of(connection: Connection) -> tuple[object, ...]:
@@ -169,6 +170,18 @@ class Database:
     def advice(self, cause: str) -> str | None:
         """Return what to do about a statement that this kind of database does not have."""
         return None
+
+    def details(self, error: DBAPIError) -> str:
+        """Return what the server says besides the message, without values of rows."""
+        return ""
+
+    def details_with_values(self, error: DBAPIError) -> str:
+        """Return what the server says besides the message, with values of rows."""
+        return self.details(error)
+
+    def without_values(self, message: str) -> str:
+        """Return the message of an error without values of rows."""
+        return message
 
     def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
         """Return why a connection could not be made."""

@@ -49,6 +49,7 @@ PROBLEMS = {
     1836: Problem.READ_ONLY,
     1021: Problem.NO_SPACE,
     1114: Problem.NO_SPACE,
+    1062: Problem.DUPLICATES,
 }
 
 # Whether a session waits for a lock: otherwise nobody blocks it, it works.
@@ -172,6 +173,10 @@ class MySQL(Database):
     def problem(self, error: DBAPIError) -> Problem | None:
         code = error.orig.args[0] if error.orig is not None and error.orig.args else None
         return PROBLEMS.get(code) if isinstance(code, int) else None
+
+    def without_values(self, message: str) -> str:
+        message = re.sub(r"entry '.*' for", "entry for", message)
+        return re.sub(r"(value|Truncated incorrect \w+ value): '.*?'(?= |$)", r"\1", message)
 
     def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
         # PyMySQL has no number for a server that closes the connection during the greeting.

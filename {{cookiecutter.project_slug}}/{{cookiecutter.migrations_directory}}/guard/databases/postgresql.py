@@ -46,6 +46,7 @@ PROBLEMS = {
     "40P01": Problem.CONFLICT,
     "25006": Problem.READ_ONLY,
     "53100": Problem.NO_SPACE,
+    "23505": Problem.DUPLICATES,
 }
 
 # Which sessions hold what a session waits for. A prepared transaction has no session.
@@ -191,6 +192,26 @@ class PostgreSQL(Database):
         if state is None and error.connection_invalidated:
             return Problem.CONNECTION_LOST
         return PROBLEMS.get(str(state))
+
+    def details(self, error: DBAPIError) -> str:
+        """Return DETAIL and HINT: https://www.postgresql.org/docs/current/protocol-error-fields.html
+
+        A failing row is left out, and of a key the values.
+        """
+        found = self.details_with_values(error)
+        found = re.sub(r"(Key \([^)]*\))=\(.*?\)(?= )", r"\1", found)
+        return re.sub(r"(Detail: )?Failing row contains .*?\)\. ?", "", found).strip()
+
+    def details_with_values(self, error: DBAPIError) -> str:
+        diagnosis = getattr(error.orig, "diag", None)
+        parts = {
+            "Detail": getattr(diagnosis, "message_detail", None),
+            "Hint": getattr(diagnosis, "message_hint", None),
+        }
+        return " ".join(f"{name}: {' '.join(part.split())}" for name, part in parts.items() if part)
+
+    def without_values(self, message: str) -> str:
+        return re.sub(r"(invalid input \w+ for [\w ]+): \".*\"", r"\1", message)
 
     def problem_on_connecting(self, error: DBAPIError, url: URL) -> Problem | None:
         """Ask the server again, as libpq passes on the text of an error but not its code.

@@ -149,6 +149,8 @@ class SQLite(Database):
         code = getattr(error.orig, "sqlite_errorcode", None)
         if code is None:
             return None
+        if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
+            return Problem.DUPLICATES
         if code & 0xFF == sqlite3.SQLITE_ERROR and "already exists" in str(error.orig):
             return Problem.ALREADY_EXISTS  # SQLite has no code for it, and speaks English only.
         return PROBLEMS.get(code & 0xFF)

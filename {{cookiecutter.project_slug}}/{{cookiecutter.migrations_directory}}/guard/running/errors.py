@@ -8,9 +8,10 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from alembic import context
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import MultipleHeads, ResolutionError
@@ -53,6 +54,10 @@ ADVICE = {
     ),
     Problem.TABLE_LOCKED: "A table stayed locked by another session: {cause}.",
     Problem.CONFLICT: "{database} ended the revision in favour of another session: {cause}.",
+    Problem.DUPLICATES: (
+        "{cause}. Several rows have the same key: change or delete them first, in this revision "
+        "or before it."
+    ),
     Problem.ALREADY_EXISTS: (
         "{cause}. If the tables were there before Alembic, see "
         "An existing database in docs/baseline.md."
@@ -107,6 +112,8 @@ def explanation(error: Exception, command: Command, script: ScriptDirectory) -> 
     revision = last_place_in(folders, error)
     text = advice(error, command, script, bool(revision)) or first_line(error)
     backend = command.url.get_backend_name() if command.url else ""
+    if isinstance(error, DBAPIError):
+        text = with_details(text, error, command)
     note = databases.of(backend).cannot_roll_back
     if revision and note and not isinstance(error, GaveUp):
         text += (
@@ -117,6 +124,15 @@ def explanation(error: Exception, command: Command, script: ScriptDirectory) -> 
     if place and command.name:
         place += f", database {command.name}"
     return f"{place}: {text}" if place else text
+
+
+def with_details(text: str, error: DBAPIError, command: Command) -> str:
+    """Return a message with what the server says besides; values of rows only when asked for."""
+    known = databases.of(command.url.get_backend_name() if command.url else "")
+    with suppress(CommandError):  # A wrong setting has been said already.
+        if command.settings.show_values:
+            return "\n".join(filter(None, (text, known.details_with_values(error))))
+    return "\n".join(filter(None, (known.without_values(text), known.details(error))))
 
 
 def advice(
@@ -137,6 +153,8 @@ def advice(
         # What Alembic says of `upgrade head+5`.
         named = str(getattr(command.config.cmd_opts, "revision", None) or "")
         return relative(named, command) if re.search(r"[+-]\d+$", named) else None
+    if in_revision and (sentence := needs_database(error)):
+        return sentence
     if not isinstance(error, CommandError):
         return None
     origin = error.__cause__
@@ -150,10 +168,7 @@ def advice(
     if "Relative revision" in cause and (found := re.search(r"Relative revision (\S+)", cause)):
         return relative(found[1], command)
     if "Ambiguous walk" in cause:
-        return (
-            "The last revision joins two branches: name the revision to downgrade to. "
-            f"See: {alembic} history"
-        )
+        return ambiguous(script, alembic)
     if "batch mode with dialect sqlite requires a live database" in cause:
         return (
             "SQLite changes a table by copying it, for which the database itself is needed: "
@@ -212,6 +227,42 @@ def history_of(revision: str, command: Command) -> str:
             if any(file.revision == revision for file in files):
                 return name
     return ""
+
+
+def ambiguous(script: ScriptDirectory, alembic: str) -> str:
+    """Say which revision joins branches, and how to choose one of them."""
+    for head in script.get_revisions(script.get_heads()):
+        if isinstance(head.down_revision, tuple):
+            first = head.down_revision[0]
+            return (
+                f"Revision {head.revision} joins {' and '.join(head.down_revision)}: name the one "
+                f"to downgrade to, which also reverts\nthe other branch. For example: {alembic} "
+                f"downgrade {first}"
+            )
+    return (
+        "The last revision joins two branches: name the revision to downgrade to. "
+        f"See: {alembic} history"
+    )
+
+
+def needs_database(error: Exception) -> str | None:
+    """Say what a revision asked for that there is not: rows in ``--sql``, an event loop."""
+    text = str(error)
+    if isinstance(error, AttributeError | TypeError) and "NoneType" in text:
+        with suppress(NameError, AttributeError):
+            if context.is_offline_mode():
+                return (
+                    "The revision reads rows, and with --sql there is no database to read them "
+                    "from. Put that into:\nif not context.is_offline_mode(): (from alembic import "
+                    "context)"
+                )
+    # Alembic raises plain errors of Python here.
+    if isinstance(error, ValueError | NotImplementedError) and "Cannot call run_async" in text:
+        return (
+            "op.run_async() needs an asynchronous driver, and migrations run on a synchronous one. "
+            "Write the function\nwithout async and await, and call it: function(op.get_bind())"
+        )
+    return None
 
 
 def relative(steps: str, command: Command) -> str:

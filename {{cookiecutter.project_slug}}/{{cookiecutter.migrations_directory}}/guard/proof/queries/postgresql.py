@@ -13,7 +13,9 @@ INSUFFICIENT_PRIVILEGE = "42501"
 
 SCHEMA = """
 WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname !~ '^pg_|^information_schema$'),
-relations AS (SELECT * FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours))
+of_extensions AS (SELECT objid FROM pg_depend WHERE deptype = 'e'),
+relations AS (SELECT * FROM pg_class WHERE relnamespace IN (SELECT oid FROM ours)
+    AND oid NOT IN (SELECT objid FROM of_extensions))
 SELECT concat_ws(' ', 'schema', nspname) FROM pg_namespace JOIN ours USING (oid)
 UNION ALL SELECT concat_ws(' ', 'extension', extname) FROM pg_extension
 UNION ALL
@@ -57,6 +59,7 @@ SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext
 UNION ALL
 SELECT pg_get_functiondef(oid)
 FROM pg_proc WHERE pronamespace IN (SELECT oid FROM ours) AND prokind IN ('f', 'p')
+    AND oid NOT IN (SELECT objid FROM of_extensions)
 UNION ALL
 SELECT concat_ws(' ', 'policy', schemaname, tablename, policyname, cmd, roles, qual, with_check)
 FROM pg_policies
