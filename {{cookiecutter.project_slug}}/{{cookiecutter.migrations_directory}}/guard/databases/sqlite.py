@@ -28,8 +28,8 @@ from sqlalchemy.schema import CreateTable
 
 from .base import Database, Problem, Take, only_asked
 from .sqlite_copies import (
+    correct_copy,
     definition,
-    leave_out_computed_columns,
     look_before_a_table_is_copied,
     resolved,
     restore,
@@ -64,7 +64,7 @@ class SQLite(Database):
         event.listen(engine, "connect", prepare_connection)
         event.listen(engine, "begin", begin)
         event.listen(engine, "before_cursor_execute", look_before_a_table_is_copied)
-        event.listen(engine, "before_cursor_execute", leave_out_computed_columns, retval=True)
+        event.listen(engine, "before_cursor_execute", correct_copy, retval=True)
         event.listen(engine, "after_cursor_execute", restore)
         return engine
 
@@ -73,13 +73,13 @@ class SQLite(Database):
         in_transaction = connection.in_transaction()
         were_on = set_foreign_keys(connection.connection, False)
         event.listen(connection, "before_cursor_execute", look_before_a_table_is_copied)
-        event.listen(connection, "before_cursor_execute", leave_out_computed_columns, retval=True)
+        event.listen(connection, "before_cursor_execute", correct_copy, retval=True)
         event.listen(connection, "after_cursor_execute", restore)
         try:
             yield
         finally:
             event.remove(connection, "before_cursor_execute", look_before_a_table_is_copied)
-            event.remove(connection, "before_cursor_execute", leave_out_computed_columns)
+            event.remove(connection, "before_cursor_execute", correct_copy)
             event.remove(connection, "after_cursor_execute", restore)
             if connection.in_transaction() and not in_transaction:
                 connection.rollback()  # It only read; inside, the pragma has no effect.

@@ -16,6 +16,7 @@ from .sqlite_definitions import Clause, clauses, columns_of, copied_columns, ren
 # Where a connection remembers what to create again, and the new names of copied columns.
 FORGOTTEN = "alembic guard: triggers and indexes"
 COPIED = "alembic guard: copied columns"
+ORDERED = "alembic guard: indexes with an order"
 
 
 def look_before_a_table_is_copied(
@@ -46,6 +47,7 @@ def look_before_a_table_is_copied(
             "pass a connection that is not in a transaction."
         )
     connection.info[FORGOTTEN] = triggers_and_expression_indexes(cursor, table)
+    connection.info[ORDERED] = {plain(sql): sql for sql in ordered_indexes(cursor, table)}
     # A view of the table is an error until the copy has its name.
     cursor.execute("PRAGMA legacy_alter_table = ON")
 
@@ -57,13 +59,17 @@ COPY = re.compile(
 )
 
 
-def leave_out_computed_columns(
+def correct_copy(
     connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any
 ) -> tuple[str, Any]:
-    """Copy no column that SQLite computes by itself, as Alembic would: SQLite refuses that.
+    """Copy no column that SQLite computes by itself, and keep DESC and COLLATE of an index.
+
+    Alembic would copy the column, which SQLite refuses, and reflects no order of an index.
 
     https://docs.sqlalchemy.org/en/21/core/events.html#sqlalchemy.events.ConnectionEvents.before_cursor_execute
     """
+    if re.match(r"\s*CREATE\s+(UNIQUE\s+)?INDEX", statement):
+        return connection.info.get(ORDERED, {}).pop(plain(statement), statement), parameters
     copy = COPY.fullmatch(statement)
     if copy is None:
         return statement, parameters
@@ -236,6 +242,17 @@ def triggers_and_expression_indexes(cursor: Any, table: str) -> list[tuple[str, 
     return list(cursor.fetchall())
 
 
+def ordered_indexes(cursor: Any, table: str) -> list[str]:
+    """Return the SQL of indexes with DESC or COLLATE, which are reflected without."""
+    cursor.execute(
+        "SELECT sql FROM sqlite_master AS m WHERE tbl_name = ? AND type = 'index' AND sql IS NOT "
+        "NULL AND EXISTS (SELECT 1 FROM pragma_index_xinfo(m.name) "
+        "WHERE key AND (\"desc\" OR coll <> 'BINARY'))",
+        (table,),
+    )
+    return [sql for (sql,) in cursor.fetchall()]
+
+
 def restore(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
     """Make the triggers and indexes again as soon as the copy has the name of the table."""
     if re.match(r'\s*ALTER TABLE "?_alembic_tmp_', statement):
@@ -244,3 +261,9 @@ def restore(connection: Connection, cursor: Any, statement: str, *_: Any) -> Non
             cursor.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,))
             if cursor.fetchone() is None:
                 cursor.execute(sql)
+
+
+def plain(sql: str) -> str:
+    """Return CREATE INDEX without the order and the collation of its columns."""
+    sql = re.sub(r"\b(ASC|DESC|COLLATE\s+\S+?(?=[\s,)]))", "", sql, flags=re.IGNORECASE)
+    return re.sub(r"[\s\"`]+", "", sql).lower()

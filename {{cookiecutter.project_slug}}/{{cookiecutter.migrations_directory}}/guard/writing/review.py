@@ -307,7 +307,8 @@ def using(
     before, after = compiled(old, dialect), compiled(new, dialect)
     plain = needs_conversion(old, new)
     known = databases.of(dialect.name)
-    return known.conversion(context.connection, before, after, column, plain)
+    server = None if context.as_sql else context.connection
+    return known.conversion(server, before, after, column, plain)
 
 
 def note_partitions(operations: OpContainer, context: MigrationContext) -> None:
