@@ -38,7 +38,7 @@ def test_a_program_without_a_section_reads_the_right_form(bake: Bake, tmp_path: 
         capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.stderr.splitlines()[-1].endswith(
-        'Which database? Add --name: main, analytics. In a program: Config(…, ini_section="main")'
+        'Which database? There are main, analytics. Name one: Config(…, ini_section="main")'
     )
 
 

@@ -31,7 +31,9 @@ def sentence() -> str:
         return f"There is no section [{given.name}] in {ini.name}. {right}"
     if not names:
         return f"There is no such section in {ini.name}."
+    if Path(sys.argv[0]).stem == "alembic" or Path(sys.argv[0]).parent.name == "alembic":
+        return f"Which database? Add --name: {', '.join(names)}"
     return (
-        f"Which database? Add --name: {', '.join(names)}. "
-        f'In a program: Config(…, ini_section="{names[0]}")'
+        f"Which database? There are {', '.join(names)}. Name one: "
+        f'Config(…, ini_section="{names[0]}")'
     )
