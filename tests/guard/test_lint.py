@@ -60,7 +60,7 @@ def test_a_revision_that_the_branch_has_may_not_be_edited(
     assert run.returncode == 1
     assert rules(run.stdout) == ["changes_applied_revision"]
     assert (
-        "it is edited here. Restore it:\n    git checkout main -- migrations/versions/one_.py"
+        "it is edited here. Write a new one, and restore it:\n    git checkout main -- migrations/versions/one_.py"
         in (run.stdout)
     )
     branches.git("checkout", "main", "--", "migrations/versions/one_.py")
@@ -72,7 +72,10 @@ def test_a_revision_that_the_branch_has_may_not_be_deleted_or_renamed(branches: 
     path.rename(branches.versions / "one_tables.py")
     run = branches.lint()
     assert rules(run.stdout) == ["changes_applied_revision"]
-    assert "it is renamed here. Restore it:\n    git mv one_tables.py one_.py" in run.stdout
+    assert (
+        "it is renamed here. Write a new one, and restore it:\n    git mv one_tables.py one_.py"
+        in run.stdout
+    )
     (branches.versions / "one_tables.py").unlink()
     run = branches.lint()
     assert run.returncode == 1
@@ -163,6 +166,26 @@ def test_squashing_does_not_accept_that_what_comes_after_it_is_deleted(branches:
     run = branches.lint()
     assert "versions/two_.py:1: changes_applied_revision" in run.stdout
     assert "one_.py" not in run.stdout
+
+
+def test_a_hook_of_git_finds_the_repository(branches: Branches) -> None:
+    branches.write("two", DROP)
+    run = branches.lint(GIT_DIR=".git", GIT_INDEX_FILE=".git/index", GIT_PREFIX="")
+    assert rules(run.stdout) == ["drops_data"]
+
+
+def test_an_edit_that_is_no_python_any_more_is_one_sentence(branches: Branches) -> None:
+    path = branches.versions / "one_.py"
+    path.write_text(path.read_text() + "\n# guard: accept drops_data: why\ndef (\n")
+    run = branches.lint()
+    assert run.returncode == 1
+    assert re.match(r"FAILED: .*one_.py, line \d+: ", run.stderr)
+
+
+def test_a_revision_in_another_encoding_is_read(branches: Branches) -> None:
+    path = branches.write("two", f"{DROP}  # Käse")
+    path.write_bytes(b"# -*- coding: latin-1 -*-\n" + path.read_text().encode("latin-1"))
+    assert rules(branches.lint().stdout) == ["drops_data"]
 
 
 # Which branch
@@ -307,7 +330,7 @@ def test_sql_that_is_not_understood_is_named(branches: Branches) -> None:
 def test_without_the_parser_one_sentence_says_that_sql_is_not_read(
     branches: Branches, tmp_path: Path
 ) -> None:
-    branches.write("two", 'op.execute("DROP TABLE shops")')
+    branches.write("two", 'op.execute("DROP TABLE shops")\nop.execute("DROP TABLE towns")')
     program = (
         "import importlib.util, runpy, sys\n"
         "find = importlib.util.find_spec\n"
@@ -323,6 +346,7 @@ def test_without_the_parser_one_sentence_says_that_sql_is_not_read(
     assert (
         "not checked\n    sqlglot is not installed, so SQL is not read: uv add --dev" in run.stdout
     )
+    assert run.stdout.count("is not installed") == 1
 
 
 def test_the_parser_is_imported_only_for_sql(branches: Branches) -> None:

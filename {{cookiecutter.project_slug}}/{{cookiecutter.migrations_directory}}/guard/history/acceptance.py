@@ -40,7 +40,11 @@ def acceptances(source: str) -> list[Acceptance]:
     if "guard:" not in source:
         return []
     found = []
-    statements = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.stmt)]
+    try:
+        tree = ast.parse(source)
+    except SyntaxError:
+        return []  # Loading the revision says where.
+    statements = [node for node in ast.walk(tree) if isinstance(node, ast.stmt)]
     comments = {}
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:

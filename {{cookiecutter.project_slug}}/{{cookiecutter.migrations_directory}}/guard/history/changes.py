@@ -1,7 +1,9 @@
 """What is new on this branch, and what it has changed of what another branch has: asks git."""
 
 import ast
+import os
 import subprocess
+import tokenize
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +15,8 @@ from .. import revisions
 from ..revisions import RevisionFile
 
 CHANGED = "changes_applied_revision"
+
+OF_A_HOOK = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX")
 
 
 @dataclass(frozen=True)
@@ -59,10 +63,13 @@ def git(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
     :raises CommandError: when there is no git.
     """
+    # In a hook, git names its own files as seen from another folder.
+    environment = {name: text for name, text in os.environ.items() if name not in OF_A_HOOK}
     try:
         return subprocess.run(
             ["git", *arguments],
             cwd=folder,
+            env=environment,
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -123,7 +130,7 @@ class Repository:
 
     def changed(self, commit: str) -> set[Path]:
         """Return the revision files that are not as in a commit; new ones may be left out."""
-        options = ("--name-only", "-z", "--no-renames", "--no-ext-diff")
+        options = ("--name-only", "-z", "--no-renames", "--no-ext-diff", "--no-relative")
         found = git("diff", *options, commit, "--", *self.places(), folder=self.root)
         return {self.root / name for name in found.stdout.split("\0") if is_revision(name)}
 
@@ -167,14 +174,14 @@ def compare(repository: Repository, branch: str) -> Comparison:
     for file in lost:
         renamed = new.pop(file.revision, None)
         same = renamed is not None and same_code(
-            repository.source(fork, file.path), renamed.path.read_text(encoding="utf-8")
+            repository.source(fork, file.path), text_in(renamed.path)
         )
         comparison.changes.append(change_of(repository, branch, file, renamed, same))
     for path in sorted(changed & set(here)):
         if path in before and path not in changed_since:
             continue  # It is the other branch that has edited it.
         then = repository.source(tip, path)
-        now = here[path].read_text(encoding="utf-8")
+        now = text_in(here[path])
         file_then = parse(path, then)
         if path in there and file_then and not same_code(then, now):
             comparison.changes.append(change_of(repository, branch, file_then, file_then, False))
@@ -197,8 +204,8 @@ def change_of(
     path = then.path if now is None else now.path
     return Change(
         path,
-        f"{branch} has this revision, so it may be applied somewhere, and it is {words} here. "
-        f"Restore it:\n{restore}\nWhat is to change goes into a new revision.",
+        f"{branch} has this revision, so it may be applied: it is {words} here. Write a new one, "
+        f"and restore it:\n{restore}",
         then.revision,
     )
 
@@ -207,9 +214,18 @@ def read_files(paths: Iterable[Path]) -> list[RevisionFile]:
     """Return what revision files say of themselves; one that is not Python is left out."""
     found = []
     for path in sorted(paths):
-        if file := parse(path, path.read_text(encoding="utf-8")):
+        if file := parse(path, text_in(path)):
             found.append(file)
     return found
+
+
+def text_in(path: Path) -> str:
+    """Return the text of a Python file, in the encoding that it names; nothing if it cannot be."""
+    try:
+        with tokenize.open(path) as file:
+            return file.read()
+    except (SyntaxError, UnicodeDecodeError):
+        return ""  # Loading the revision says what is wrong with it.
 
 
 def read_at(repository: Repository, commit: str, path: Path) -> RevisionFile | None:

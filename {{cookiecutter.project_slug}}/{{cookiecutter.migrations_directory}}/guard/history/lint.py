@@ -35,7 +35,7 @@ from ..running.errors import explanation
 from ..running.together import EVERY_DATABASE
 from . import report
 from .acceptance import Acceptance, acceptances, accepted
-from .changes import CHANGED, Comparison, Repository, compare
+from .changes import CHANGED, Comparison, Repository, compare, text_in
 from .recording import Recording, as_text, record, silence
 from .report import Finding, Written
 from .sql import NOT_INSTALLED, read_operation
@@ -212,7 +212,7 @@ def check_changes(comparison: Comparison, result: Branch, disabled: frozenset[st
 def file_acceptances(path: Path, result: Branch) -> list[Acceptance]:
     """Return the lines of a file that accept findings, the same ones each time."""
     if path not in result.accepting:
-        result.accepting[path] = acceptances(path.read_text(encoding="utf-8"))
+        result.accepting[path] = acceptances(text_in(path))
     return result.accepting[path]
 
 
@@ -282,7 +282,8 @@ def steps_of(
         for words in reading.unread:
             text = words if words == NOT_INSTALLED else f"This SQL is not understood: {words}"
             result.unread.add(revision.path)
-            result.add(Finding(revision.path, line, "", text))
+            if words != NOT_INSTALLED or not any(each.text == text for each in result.found):
+                result.add(Finding(revision.path, line, "", text))
         sql = as_text(operation.sqltext, dialect) if isinstance(operation, ExecuteSQLOp) else ""
         for each in reading.operations:
             if isinstance(each, ChangeEnumOp) and each.values is not None:
@@ -318,7 +319,7 @@ def steps_on(
     for each in reversed(list(script.walk_revisions())):
         if each.revision in new:
             continue
-        source = Path(each.path).read_text(encoding="utf-8")
+        source = text_in(Path(each.path))
         if table[1] not in source or not re.search("VALID", source, re.IGNORECASE):
             continue
         recording = record(each, dialect, database=database)

@@ -99,6 +99,8 @@ def in_markdown(
             f"{text.replace('<', '&lt;')}"
         )
     for each in written:
+        if not each.sql.strip():
+            continue
         database = f" ({each.database})" if each.database else ""
         fence = "```"
         while fence in each.sql:
