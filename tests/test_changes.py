@@ -354,8 +354,8 @@ def test_a_change_is_found_and_goes_up_down_and_up_with_rows(
     (project.path / "walk.py").write_text(WALK)
     project.succeed("walk", "unseen" if kind in change.unseen else "found", url=url)
     if kind in change.unseen:
-        readme = project.read("migrations/README.md")
-        blind_spots = readme[readme.index("## What autogenerate does not see") :]
+        readme = project.read("migrations/guard/README.md")
+        blind_spots = readme[readme.index("| autogenerate does not detect |") :]
         assert change.unseen[kind] in blind_spots
         return
     (path,) = project.versions.glob("*_second.py")
