@@ -124,3 +124,17 @@ def test_the_health_check_of_the_containers_is_ready(bake: Bake, databases: str)
     project = bake(database="postgresql", databases=databases)
     services = yaml.safe_load(Path(project.path, "compose.yaml").read_text())["services"]
     assert services["application"]["healthcheck"]["test"] == "python -m migrations.guard ready"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_plan_prints_the_sql_of_each_database(
+    bake: Bake, new_database: NewDatabase, kind: str
+) -> None:
+    project = bake(databases="shared_history")
+    urls = databases_of(kind, new_database)
+    upgrade(project, urls)
+    add_shared_revision(project, CREATE, "op.create_table('other', sa.Column('id', sa.Integer()))")
+    script = project.succeed(*PLAN, "--sql", url=urls)
+    assert script.count("CREATE TABLE more") == script.count("CREATE TABLE other") == 1
+    assert "CREATE TABLE customers" not in script
+    assert revisions(urls["main"]) == revisions(urls["analytics"]) == [FIRST]
