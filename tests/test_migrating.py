@@ -164,7 +164,9 @@ def test_commands_work_from_any_directory(
     assert not list(tmp_path.glob("*.db"))
 
 
-def test_upgrade_prints_each_revision_and_how_long_it_took(bake: Bake, new_database: NewDatabase) -> None:
+def test_upgrade_prints_each_revision_and_how_long_it_took(
+    bake: Bake, new_database: NewDatabase
+) -> None:
     run = bake().run("alembic", "upgrade", "head", url=new_database("sqlite"))
     assert run.stdout == ""
     running, took = run.stderr.splitlines()
