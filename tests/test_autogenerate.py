@@ -223,7 +223,7 @@ def test_a_new_value_of_an_enum_is_found(
     assert check.returncode == 1
     assert "orders" in check.stderr or "orderstatus" in check.stderr
     text, _ = revise()
-    assert '"lost"' in text
+    assert "lost" in text
     project.succeed("mypy", "--strict", "migrations")
     go_up_down_and_up(project, url)
     query(url, "UPDATE orders SET status = 'lost'")

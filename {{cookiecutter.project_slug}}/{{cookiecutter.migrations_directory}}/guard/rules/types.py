@@ -47,6 +47,13 @@ def variants_of(type_: Any) -> dict[str, TypeEngine[Any]]:
     return dict(getattr(type_, "_variant_mapping", {}))
 
 
+def without_variants(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Return a copy of a type that is the same on every database."""
+    type_ = copy.copy(type_)
+    type_._variant_mapping = immutabledict()
+    return type_
+
+
 def resolved(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
     """Return the type that a dialect gives the database: without variants and decorators."""
     for _ in range(20):
@@ -58,8 +65,7 @@ def resolved(type_: TypeEngine[Any], dialect: Dialect) -> TypeEngine[Any]:
         else:
             break
     if variants_of(type_):
-        type_ = copy.copy(type_)
-        type_._variant_mapping = immutabledict()
+        type_ = without_variants(type_)
     for name in INNER:
         inner = getattr(type_, name, None)
         if isinstance(inner, TypeEngine):

@@ -30,6 +30,7 @@ from ..rules.types import (
     public_place,
     resolved,
     variants_of,
+    without_variants,
 )
 
 # A dialect of MySQL has a name of its own for MariaDB.
@@ -57,6 +58,11 @@ def render_type(
     text = writer.text_for(type_, dialect)
     if text is None:
         raise CommandError(refusal(type_, dialect))
+    if dialect.name in variants_of(type_):
+        # The model says what others get, too.
+        base = writer.text_for(without_variants(type_), dialect)
+        if base is not None:
+            text = f"{base}.with_variant({text}, {written_names(dialect.name)})"
     mentioned = [*others, *sorted(variants_of(type_))]
     for name in dict.fromkeys(SYNONYMS.get(name, (name,))[0] for name in mentioned):
         if dialect.name in SYNONYMS.get(name, (name,)):
@@ -65,9 +71,13 @@ def render_type(
         variant = None if other is None else writer.text_for(type_, other)
         if other is None or variant is None or same_everywhere(text, variant, other, writer):
             continue
-        names = ", ".join(repr(each) for each in SYNONYMS.get(name, (name,)))
-        text += f".with_variant({variant}, {names})"
+        text += f".with_variant({variant}, {written_names(name)})"
     return text
+
+
+def written_names(dialect: str) -> str:
+    """Return the name of a dialect as arguments of ``with_variant()``."""
+    return ", ".join(repr(each) for each in SYNONYMS.get(dialect, (dialect,)))
 
 
 def same_everywhere(text: str, variant: str, dialect: Dialect, writer: "Writer") -> bool:
