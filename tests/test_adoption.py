@@ -184,7 +184,10 @@ def test_an_old_postgresql_database_ends_up_to_date(bake: Bake, new_database: Ne
     edited(
         revision,
         (r"(def upgrade\(\) -> None:\n)", r'\1    op.execute("CREATE SCHEMA IF NOT EXISTS lib")\n'),
-        (r"(?<=\S)\s*\Z", '\n    op.execute("DROP DOMAIN isbn")\n    op.execute("DROP SCHEMA lib")\n'),
+        (
+            r"(?<=\S)\s*\Z",
+            '\n    op.execute("DROP DOMAIN isbn")\n    op.execute("DROP SCHEMA lib")\n',
+        ),
     )
     project.succeed("alembic", *elsewhere, "upgrade", "head", url=old)
     left = [line for line in compare(project, old, empty) if "alembic_version" not in line]

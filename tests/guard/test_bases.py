@@ -1,6 +1,5 @@
 """Promises about projects whose models have another base: their migrations and tests work, too."""
 
-
 import pytest
 from conftest import Bake, Project
 

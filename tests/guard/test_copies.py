@@ -57,8 +57,8 @@ LOST = [
     (f"{N}, p INT CONSTRAINT fk_Child_p REFERENCES Parent(id)", "the name fk_Child_p of p"),
     # In comments, in another order, and with quotes
     (
-        f'{N}, "P q" INT /* of (its */ NULL REFERENCES [Parent] -- ) parent\n'
-        '(`id`) ON UPDATE NO ACTION ON DELETE CASCADE',
+        (f'{N}, "P q" INT /* of (its */ NULL REFERENCES [Parent] -- ) parent\n'
+        '(`id`) ON UPDATE NO ACTION ON DELETE CASCADE'),
         "ON DELETE CASCADE of P q",
     ),
     # Unique constraints, primary keys, NOT NULL
@@ -119,8 +119,10 @@ KEPT = [
     'n TEXT NOT NULL, p INT REFERENCES "Parent"',
     'n TEXT NOT NULL, p INT REFERENCES "Parent" (id) ON DELETE NO ACTION NOT DEFERRABLE',
     'n TEXT NOT NULL, p INT, FOREIGN KEY (p) REFERENCES "Parent" (id) ON DELETE CASCADE',
-    'n TEXT NOT NULL, p INT, CONSTRAINT fk_p FOREIGN KEY (p) REFERENCES "Parent" (id) '
-    "ON DELETE SET NULL ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED",
+    (
+        'n TEXT NOT NULL, p INT, CONSTRAINT fk_p FOREIGN KEY (p) REFERENCES "Parent" (id) '
+        "ON DELETE SET NULL ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED"
+    ),
     'n TEXT NOT NULL, up INT REFERENCES "Child" (id)',
     "n TEXT NOT NULL, CONSTRAINT ck_n CHECK (n <> ''), CONSTRAINT uq_n UNIQUE (n)",
     "n TEXT NOT NULL DEFAULT 'CHECK (1), COLLATE', a INT DEFAULT (1 + 2), b INT DEFAULT -1",
@@ -171,13 +173,17 @@ def test_what_a_revision_drops_is_not_lost(
 REMEDIES = [
     (
         'n TEXT NOT NULL, p INT REFERENCES "Parent" (id) ON DELETE CASCADE ON UPDATE SET NULL',
-        ", reflect_args=[sa.Column('p', sa.Integer(), "
-        'sa.ForeignKey("Parent.id", ondelete="CASCADE", onupdate="SET NULL"))]',
+        (
+            ", reflect_args=[sa.Column('p', sa.Integer(), "
+            'sa.ForeignKey("Parent.id", ondelete="CASCADE", onupdate="SET NULL"))]'
+        ),
     ),
     (
         'n TEXT NOT NULL, p INT CONSTRAINT fk_P REFERENCES "Parent" DEFERRABLE INITIALLY DEFERRED',
-        ", reflect_args=[sa.Column('p', sa.Integer(), "
-        'sa.ForeignKey("Parent.id", deferrable=True, initially="DEFERRED", name="fk_P"))]',
+        (
+            ", reflect_args=[sa.Column('p', sa.Integer(), "
+            'sa.ForeignKey("Parent.id", deferrable=True, initially="DEFERRED", name="fk_P"))]'
+        ),
     ),
     (
         "n TEXT NOT NULL CHECK (n <> '')",
@@ -185,9 +191,11 @@ REMEDIES = [
     ),
     (
         "n TEXT NOT NULL UNIQUE ON CONFLICT REPLACE",
-        ", copy_from=sa.Table('Child', sa.MetaData(), "
-        "sa.Column('id', sa.Integer(), primary_key=True), sa.Column('n', sa.Text()), "
-        "sa.UniqueConstraint('n', sqlite_on_conflict='REPLACE'))",
+        (
+            ", copy_from=sa.Table('Child', sa.MetaData(), "
+            "sa.Column('id', sa.Integer(), primary_key=True), sa.Column('n', sa.Text()), "
+            "sa.UniqueConstraint('n', sqlite_on_conflict='REPLACE'))"
+        ),
     ),
 ]
 

@@ -97,7 +97,9 @@ def test_a_default_that_the_server_rewrites_is_written_as_it_is_and_is_no_change
 def test_a_volatile_default_is_not_evaluated(new_environment: NewEnvironment) -> None:
     environment = upgraded(new_environment("postgresql"))
     query(environment.url, "CREATE SEQUENCE numbers")
-    column = "sa.Column('n', sa.Integer, server_default=sa.text(\"nextval('numbers'::regclass) + {}\"))"
+    column = (
+        "sa.Column('n', sa.Integer, server_default=sa.text(\"nextval('numbers'::regclass) + {}\"))"
+    )
     change(environment, things(column.format(1)), "first")
     succeed(environment, "upgrade", "head")
     give_models(environment, things(column.format(2)))
@@ -116,7 +118,9 @@ def test_percent_and_colon_in_conditions_are_written_as_they_are(
         "    sa.CheckConstraint(\"name <> 'a\\\\:b'\", name='ck_colon'),\n"
     )
     if kind == "postgresql":
-        more += "    sa.Index('ix_part', 'name', postgresql_where=sa.text(\"name <> '5%a\\\\:b'\")),\n"
+        more += (
+            "    sa.Index('ix_part', 'name', postgresql_where=sa.text(\"name <> '5%a\\\\:b'\")),\n"
+        )
     environment = upgraded(new_environment(kind))
     give_models(environment, things("sa.Column('name', sa.String(20))", more=more))
     text, _ = revise(environment)
@@ -261,7 +265,9 @@ def test_a_model_that_names_the_default_schema_is_the_table_without(
     new_environment: NewEnvironment,
 ) -> None:
     environment = upgraded(new_environment("postgresql"))
-    table = "sa.Table('t', target_metadata, sa.Column('a', {}, server_default={!r}), schema='public')\n"
+    table = (
+        "sa.Table('t', target_metadata, sa.Column('a', {}, server_default={!r}), schema='public')\n"
+    )
     change(environment, table.format("sa.Integer", "0"), "first")
     goes_up_and_down(environment)
     change(environment, table.format("sa.Boolean", "false"), "second")
@@ -302,7 +308,7 @@ for name in ("accounts", "bills"):
     op.create_table(name, sa.Column("id", sa.Integer))
 """
     environment = upgraded(new_environment("sqlite"), upgrade)
-    text, said = change(environment, "", "second")
+    _text, said = change(environment, "", "second")
     for name in ("accounts", "bills"):
         assert f"Drops {name} and its rows." in said
     assert "Ignoring" not in said

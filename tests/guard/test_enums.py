@@ -8,7 +8,9 @@ from test_writing import give_models, upgraded
 IMPORTS = "from sqlalchemy.dialects import postgresql\n"
 
 
-def table(values: str, default: str | None = None, name: str = "people", array: bool = False) -> str:
+def table(
+    values: str, default: str | None = None, name: str = "people", array: bool = False
+) -> str:
     """Return the source of a table with a column of an enum type."""
     enum = f"sa.Enum({', '.join(map(repr, values.split()))}, name='mood')"
     type_ = f"postgresql.ARRAY({enum})" if array else enum

@@ -52,8 +52,10 @@ MODELS = {
     ),
     "sqlalchemy/alembic#1445: a schema with the name of the user": (
         ["postgresql"],
-        "sa.Table('t', target_metadata, sa.Column('id', sa.BigInteger, sa.Identity(always=True), "
-        "primary_key=True), schema='postgres')\n",
+        (
+            "sa.Table('t', target_metadata, sa.Column('id', sa.BigInteger, sa.Identity(always=True), "
+            "primary_key=True), schema='postgres')\n"
+        ),
     ),
     "sqlalchemy/alembic#1386: a decorated type in a variant": (
         ALL,

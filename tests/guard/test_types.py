@@ -1,6 +1,7 @@
 """Promises about types that are not SQLAlchemy's: how a revision writes what the database gets."""
 
 import textwrap
+
 import pytest
 from conftest import query
 from environments import Environment, NewEnvironment

@@ -145,7 +145,9 @@ def test_each_tenant_has_a_schema(new_environment: NewEnvironment) -> None:
     assert sorted(query(environment.url, found + "('t1', 't2', 'public')")) == expected
     environment.add_revision("two", 'op.add_column("t", sa.Column("b", sa.Integer))')
     succeed(environment, "upgrade", "head")
-    query(environment.url, "SELECT b FROM t1.t, t2.t AS other".replace("SELECT b", "SELECT other.b"))
+    query(
+        environment.url, "SELECT b FROM t1.t, t2.t AS other".replace("SELECT b", "SELECT other.b")
+    )
     # A revision that saves nothing is still found out.
     environment.add_revision("three", "op.get_bind().rollback()")
     run = environment.alembic("upgrade", "head")
