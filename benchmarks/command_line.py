@@ -41,14 +41,22 @@ def projects(folder: Path, kind: str, url: str) -> tuple[Project, Project]:
 def rows(settings: Settings) -> Iterator[list[object]]:
     cost = cpu_seconds if settings.quick else instructions
     for kind in settings.kinds:
-        with tempfile.TemporaryDirectory() as name, database(kind, Path(name)) as url:
-            mine, theirs = projects(Path(name), kind, url)
-            run(mine, url, "alembic", "upgrade", "head")
+        with (
+            tempfile.TemporaryDirectory() as name,
+            database(kind, Path(name)) as url,
+            tempfile.TemporaryDirectory() as other_name,
+            database(kind, Path(other_name)) as other,
+        ):
+            mine, theirs = projects(Path(name), kind, other)
+            # A database each: stock Alembic takes our record for a table without a model.
+            urls = {theirs: other, mine: url}
+            for project in (theirs, mine):
+                run(project, urls[project], "alembic", "upgrade", "head")
             for command in COMMANDS[-1:] if settings.quick else COMMANDS:
                 costs = []
                 for project in (theirs, mine):
-                    run(project, url, "alembic", *command)
-                    costs.append(cost(project, url, "alembic", *command))
+                    run(project, urls[project], "alembic", *command)
+                    costs.append(cost(project, urls[project], "alembic", *command))
                 before, after = costs
                 yield [
                     kind, f"`{' '.join(command)}`", f"{before:.0f}", f"{after:.0f}",

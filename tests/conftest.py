@@ -403,7 +403,9 @@ def new_database(tmp_path: Path) -> Iterator[Callable[[str], URL]]:
 
     yield make
     for kind, name in made:
-        run_on_server(kind, f"DROP DATABASE IF EXISTS {name}")
+        # A process that has ended may have a session for a moment more.
+        force = " WITH (FORCE)" if kind == "postgresql" else ""
+        run_on_server(kind, f"DROP DATABASE IF EXISTS {name}{force}")
 
 
 @pytest.fixture

@@ -322,6 +322,8 @@ with op.batch_alter_table("shops") as batch_op:
 with op.batch_alter_table("shops") as batch_op:
     batch_op.alter_column("x", existing_type=sa.Text(), existing_nullable=False, server_default=None)
 """),
+    wrong("assumes_utc", "a time gets a zone", PG,
+          'op.alter_column("shops", "x", existing_type=sa.DateTime(), type_=sa.DateTime(timezone=True))'),
     wrong("type_rewrites_table", "int becomes bigint", SERVERS,
           'op.alter_column("shops", "x", existing_type=sa.Integer(), type_=sa.BigInteger())'),
     wrong("type_rewrites_table", "int becomes bigint in SQL", PG,

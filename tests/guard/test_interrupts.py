@@ -187,4 +187,4 @@ def test_a_merge_cannot_be_gone_back_from_by_a_step(new_environment: NewEnvironm
     merge.write_text(merge.read_text().replace("down_revision = 'c'", "down_revision = ('b', 'c')"))
     assert environment.alembic("upgrade", "head").returncode == 0
     run = environment.alembic("downgrade", "-1")
-    assert "The last revision joins two branches: name the revision to downgrade to" in run.stderr
+    assert "joins b and c: name the one to downgrade to" in run.stderr

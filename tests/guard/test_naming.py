@@ -47,7 +47,7 @@ def nothing_changed(environment: SeveralEnvironment) -> bool:
 
 def two_lines(message: str) -> bool:
     lines = message.splitlines()
-    return len(lines) <= 2 and all(len(line) <= 200 for line in lines)
+    return len(lines) <= 2 and all(len(line) <= 240 for line in lines)
 
 
 # The command line

@@ -159,6 +159,22 @@ def histories(config: Config) -> list[str]:
     ]
 
 
+def of_other_history(revision: str, database: str, config: Config) -> str:
+    """Return a sentence about a revision that the history of another database has, or nothing.
+
+    :param database: what the message calls the database that is at this revision.
+    """
+    for name in histories(config):
+        if name != config.config_ini_section and config.config_file_name is not None:
+            other = ScriptDirectory.from_config(Config(config.config_file_name, ini_section=name))
+            if any(file.revision == revision for file in read(other)):
+                return (
+                    f"{database} is at revision {revision!r} of the history {name}. Give {name} "
+                    f"and {config.config_ini_section} a database each."
+                )
+    return ""
+
+
 def refuse_functions_of_no_database(script: ScriptDirectory, names: Collection[str]) -> None:
     """Refuse ``upgrade_analytic()`` where there is no such database: it would never run.
 

@@ -70,11 +70,13 @@ def answers(function: Callable[..., Any], heads: set[str], migration: MigrationC
     database = name_of(migration.connection.engine.url)
     record = Record(migration).parents()
     here, own = ", ".join(sorted(heads)), ", ".join(sorted(script.get_heads()))
+    assert migration.config is not None
+    if sentence := revisions.of_other_history(min(unknown), database, migration.config):
+        raise CommandError(sentence)
     if not own or not is_at_or_beyond(heads, script, record):
         raise CommandError(without_file(database, min(unknown), script, files, record))
     sentence = f"{database} is at {here}, newer than this code's head {own}"
     if "revision_context" not in migration.opts and migration.opts.get("dont_mutate"):
-        assert migration.config is not None
         migration.config.print_stdout("%s (newer than this code's head %s)", here, own)
         return True
     if function.__name__ == "upgrade" and is_the_head(script, migration.opts["destination_rev"]):

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from alembic import context
-from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.script.revision import MultipleHeads, ResolutionError
 from alembic.util import CommandError
@@ -205,28 +204,13 @@ def unknown_revision(revision: str, command: Command, script: ScriptDirectory) -
     if revision in ids:
         return f"There is no revision {revision!r} in {folders}. See: {alembic} history"
     database = name_of(command.url) if command.url else "The database"
-    if other := history_of(revision, command):
-        return (
-            f"{database} is at revision {revision!r} of the history {other}. Give {other} and "
-            f"{command.config.config_ini_section} a database each."
-        )
+    if sentence := revisions.of_other_history(revision, database, command.config):
+        return sentence
     return (
         f"{database} is at revision {revision!r}, which has no file in {folders}. If it was "
         "applied from another\nbranch, by newer code or by a file that is gone, restore that "
         "file. See migrations/README.md."
     )
-
-
-def history_of(revision: str, command: Command) -> str:
-    """Return which other database has a revision in its history, or nothing."""
-    config = command.config
-    for name in revisions.histories(config):
-        if name != config.config_ini_section and config.config_file_name is not None:
-            other = Config(config.config_file_name, ini_section=name)
-            files = revisions.read(ScriptDirectory.from_config(other))
-            if any(file.revision == revision for file in files):
-                return name
-    return ""
 
 
 def ambiguous(script: ScriptDirectory, alembic: str) -> str:

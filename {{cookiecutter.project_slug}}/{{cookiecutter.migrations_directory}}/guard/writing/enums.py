@@ -10,9 +10,9 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
-import alembic_postgresql_enum
 from alembic.autogenerate.api import AutogenContext
 from alembic.operations.ops import (
     AddColumnOp,
@@ -30,13 +30,16 @@ from alembic.operations.ops import (
     UpgradeOps,
 )
 from alembic.util import PriorityDispatchResult
-from alembic_postgresql_enum.operations.create_enum import CreateEnumOp
-from alembic_postgresql_enum.operations.drop_enum import DropEnumOp
-from alembic_postgresql_enum.sql_commands.indexes import get_dependent_indexes
 from sqlalchemy import ARRAY, Column, Connection, DefaultClause, Dialect, Enum, MetaData
 
 from .. import databases
 from ..rules.types import resolved
+
+# A project for another database does not have it, and mypy must not look for it there.
+PACKAGE = "alembic_postgresql_enum"
+alembic_postgresql_enum: Any = import_module(PACKAGE)
+operations_of_package: Any = import_module(f"{PACKAGE}.operations")
+indexes_of_package: Any = import_module(f"{PACKAGE}.sql_commands.indexes")
 from .defaults import sql_of, without_cast, written
 from .ownership import is_enum_of_ours, settings
 from .rendering import ChangeEnumOp, EnumColumn, literal
@@ -75,12 +78,16 @@ def compare(context: AutogenContext, operations: UpgradeOps) -> PriorityDispatch
     for schema, name in sorted(wanted.keys() - found.keys(), reverse=True):
         values = wanted[schema, name]
         log.info("Detected added enum type %r with values %s", name, ", ".join(values))
-        operations.ops.insert(0, CreateEnumOp(schema=schema, name=name, enum_values=values))
+        operations.ops.insert(
+            0, operations_of_package.CreateEnumOp(schema=schema, name=name, enum_values=values)
+        )
     for schema, name in sorted(found.keys() - wanted.keys()):
         if schema in places and is_enum_of_ours(None if schema == default else schema, name):
             log.info("Detected removed enum type %r", name)
             values = found[schema, name]
-            operations.ops.append(DropEnumOp(schema=schema, name=name, enum_values=values))
+            operations.ops.append(
+                operations_of_package.DropEnumOp(schema=schema, name=name, enum_values=values)
+            )
     for key in sorted(wanted.keys() & found.keys()):
         if list(found[key]) != list(wanted[key]):
             log.info(
@@ -164,7 +171,10 @@ def change_of(
         _, default = stored.get(place, (is_array, None))
         had_default = models[place].server_default is not None
         down.append(EnumColumn(*place, is_array, default, had_default))
-    indexes = {index.name: index.definition for index in get_dependent_indexes(connection, *key)}
+    indexes = {
+        index.name: index.definition
+        for index in indexes_of_package.get_dependent_indexes(connection, *key)
+    }
     columns = (sorted(up, key=place_of), sorted(down, key=place_of))
     return ChangeEnumOp(*key, (old, new), columns, indexes, default_schema)
 
