@@ -84,7 +84,7 @@ def test_branches_that_each_add_a_revision_conflict_and_three_commands_join_them
         commit(repository, branch)
     git(repository, "branch", "--force", "main", "theirs")
     section = re.search(
-        r"Merge the two heads, and commit:\n```console\n(.*?)```",
+        r"or merge the two heads:\n```console\n(.*?)```",
         repository.read("migrations/README.md"),
         re.DOTALL,
     )
