@@ -141,7 +141,9 @@ def test_each_tenant_has_a_schema(new_environment: NewEnvironment) -> None:
     environment.add_revision("one", TABLE, 'op.drop_table("t")')
     succeed(environment, "upgrade", "head")
     found = "SELECT table_schema, table_name FROM information_schema.tables WHERE table_schema IN "
-    expected = [(f"t{n}", name) for n in (1, 2) for name in ("alembic_history", "alembic_version", "t")]
+    expected = [
+        (f"t{n}", name) for n in (1, 2) for name in ("alembic_history", "alembic_version", "t")
+    ]
     assert sorted(query(environment.url, found + "('t1', 't2', 'public')")) == expected
     environment.add_revision("two", 'op.add_column("t", sa.Column("b", sa.Integer))')
     succeed(environment, "upgrade", "head")

@@ -76,6 +76,8 @@ class Database:
     # The driver for migrations, which need no event loop, as `dialect+driver`.
     synchronous_driver: str | None = None
     default_port: int | None = None
+    # What installs the driver, where its package has another name than its module.
+    driver_package = ""
 
     # For `context.configure()`.
     transactional_ddl: bool | None = None
@@ -159,9 +161,9 @@ class Database:
 
     # Errors
 
-    def how_to_create(self, name: str) -> str:
+    def how_to_create(self, url: URL) -> str:
         """Return the command that creates a database."""
-        return f"CREATE DATABASE {name}"
+        return f"CREATE DATABASE {url.database}"
 
     def problem(self, error: DBAPIError) -> Problem | None:
         """Return what an error means, by its code, or None when the guard has no advice."""

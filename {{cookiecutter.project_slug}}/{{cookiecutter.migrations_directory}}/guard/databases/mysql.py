@@ -116,6 +116,7 @@ DEFAULT = re.compile(
 class MySQL(Database):
     synchronous_driver = "mysql+pymysql"
     default_port = 3306
+    driver_package = "pymysql, and begin the URL with mysql+pymysql://"
     cannot_roll_back = "cannot roll back CREATE, ALTER and DROP"
 
     utc_now = "UTC_TIMESTAMP()"

@@ -114,6 +114,7 @@ ORDER BY 1, 2, 3
 class PostgreSQL(Database):
     synchronous_driver = "postgresql+psycopg"
     default_port = 5432
+    driver_package = '"psycopg[binary]"'
     sql_linter = "squawk"
 
     utc_now = "clock_timestamp() AT TIME ZONE 'UTC'"
@@ -184,8 +185,9 @@ class PostgreSQL(Database):
             connection.rollback()
         return int(setting) > 0
 
-    def how_to_create(self, name: str) -> str:
-        return f"createdb {name}"
+    def how_to_create(self, url: URL) -> str:
+        server = f"--host={url.host} --port={url.port or self.default_port}"
+        return f"createdb {server} --username={url.username} {url.database}"
 
     def problem(self, error: DBAPIError) -> Problem | None:
         state = getattr(error.orig, "sqlstate", None)

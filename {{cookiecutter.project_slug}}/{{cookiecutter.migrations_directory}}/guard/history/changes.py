@@ -64,6 +64,8 @@ def git(*arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
     :raises CommandError: when there is no git.
     """
     # In a hook, git names its own files as seen from another folder.
+    if not folder.is_dir():
+        raise CommandError(f"There is no folder {folder}. Restore it, or create it.")
     environment = {name: text for name, text in os.environ.items() if name not in OF_A_HOOK}
     try:
         return subprocess.run(

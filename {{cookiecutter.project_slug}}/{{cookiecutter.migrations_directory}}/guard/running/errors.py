@@ -143,7 +143,9 @@ def advice(
     if isinstance(error, NoSuchModuleError):
         return f"Unknown dialect or driver {cause.rpartition(':')[2]!r}. Check the database URL."
     if isinstance(error, ModuleNotFoundError) and command.connecting:
-        return f"The driver {error.name} is not installed: uv add {error.name}"
+        backend = command.url.get_backend_name() if command.url else ""
+        package = databases.of(backend).driver_package or error.name
+        return f"The driver {error.name} is not installed: uv add {package}"
     if isinstance(error, DBAPIError):
         return advice_on_database(error, command, in_revision)
     if isinstance(error, UserWarning | KeyError) and not in_revision:
@@ -190,7 +192,7 @@ def advice_on_database(error: DBAPIError, command: Command, in_revision: bool) -
     return ADVICE[problem].format(
         database=name_of(command.url),
         cause=first_line(error),
-        create=database.how_to_create(str(command.url.database)),
+        create=database.how_to_create(command.url),
     )
 
 
