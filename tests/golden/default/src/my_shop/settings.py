@@ -6,7 +6,9 @@ from pathlib import Path
 from sqlalchemy import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-ROOT = Path(__file__).resolve().parents[2]
+# The project's folder. Where a wheel is installed there is none: the folder of the process then.
+PROJECT = Path(__file__).resolve().parents[2]
+ROOT = PROJECT if (PROJECT / "alembic.ini").exists() else Path.cwd()
 
 # The driver for URLs that name none, as hosting services hand them out.
 DRIVERS = dict.fromkeys(["sqlite"], "sqlite+pysqlite")

@@ -31,7 +31,7 @@ def given_constraint_name(constraint: Constraint, table: Table) -> str:
     condition = constraint.sqltext if isinstance(constraint, CheckConstraint) else ""
     raise ValueError(
         f"A CHECK constraint of table {table.name!r} has no name: "
-        f'write CheckConstraint("{condition}", name="what_it_promises").'
+        f'write CheckConstraint("{condition}", name="what_it_requires").'
     )
 
 
