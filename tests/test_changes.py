@@ -114,7 +114,7 @@ new_table_comment = Change("", '__table_args__ = {"comment": "it\'s all"}', "it'
 new_enum_table = Change("", f"{EXTRA}    mood = mapped_column({MOOD})\n", '"mood"')
 new_enum_column = Change("", column(MOOD), '"mood"')
 new_enum_array = Change("", column(f"sa.ARRAY({MOOD})"), "sa.ARRAY(", kinds=("postgresql",))
-new_enum_value = Change(column(MOOD, *REQUIRED), column(CALM, *REQUIRED), '"calm"', NO_ENUMS)
+new_enum_value = Change(column(MOOD, *REQUIRED), column(CALM, *REQUIRED), "calm", NO_ENUMS)
 text_to_enum = Change(column("sa.String(9)", *REQUIRED), column(MOOD, *REQUIRED), '"mood"')
 
 CHANGES = {

@@ -228,7 +228,7 @@ def test_tables_that_were_there_before_alembic(project: Project, url: URL) -> No
 def test_a_missing_versions_folder(project: Project, url: URL) -> None:
     project.versions.rename(project.path / "elsewhere")
     message = failure(project, "upgrade", "head", url=url)
-    assert f"The folder {project.versions} is missing" in message
+    assert f"There is no folder {project.versions}" in message
 
 
 def test_a_database_that_is_behind(project: Project, url: URL) -> None:

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 
 import pytest
 from conftest import (
+    UNWANTED,
     Bake,
     NewDatabase,
     Project,
@@ -855,6 +856,7 @@ def test_tests_run_on_another_server_where_a_variable_says_so(
     project = bake(database="postgresql", databases=databases)
     url = new_database("postgresql").render_as_string(hide_password=False)
     monkeypatch.setenv("TEST_DATABASE_URL", url)
+    monkeypatch.setattr("conftest.UNWANTED", UNWANTED - {"TEST_DATABASE_URL"})
     nowhere = make_url("postgresql://postgres@127.0.0.1:1/nowhere")
     urls = {name: nowhere for name in project.names} or nowhere
     output = project.succeed("pytest", "-q", "-rs", url=urls)

@@ -60,16 +60,17 @@ def program_of_readme(tmp_path: Path, layout: str) -> str:
     """Return the program that guard/README.md shows for an installed package."""
     readme = (tmp_path / "elsewhere/src/my_shop/migrations/guard/README.md").read_text()
     examples = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
-    (several,) = (each for each in examples if "my_shop.migrations:{name}" in each)
-    if layout != "several":
-        several = (
-            'config = Config()\nconfig.set_main_option("script_location", "my_shop.migrations:")\n'
-            'command.upgrade(config, "head")\n'
-        )
-    check = "command.check(config)\ncommand.current(config, check_heads=True)"
+    one, several = (each for each in examples if '"my_shop.migrations:"' in each)
+    check = "command.check(config)\ncommand.current(config, check_heads=True)\n"
+    program = one + check
     if layout == "several":
-        check = check.replace("command", "    command")
-    return f"from alembic import command\nfrom alembic.config import Config\n{several}{check}"
+        program = (
+            several
+            + check
+            + several.replace('"main"', '"analytics"').replace(':main"', ':analytics"')
+            + check
+        )
+    return f"from alembic import command\nfrom alembic.config import Config\n{program}"
 
 
 def test_the_program_of_the_readme_runs_from_an_installed_wheel(
