@@ -191,7 +191,8 @@ def test_an_old_postgresql_database_ends_up_to_date(bake: Bake, new_database: Ne
     )
     project.succeed("alembic", *elsewhere, "upgrade", "head", url=old)
     left = [line for line in compare(project, old, empty) if "alembic_" not in line]
-    assert all("cheap" in line or "FUNCTION" in line or "TRIGGER" in line for line in left), left
+    unexpected = [line for line in left if not re.search("cheap|FUNCTION|TRIGGER", line)]
+    assert unexpected == []
     project.succeed("alembic", "stamp", "head", url=old)
     project.succeed("alembic", "check", url=old)
     assert query(old, "SELECT title FROM cheap") == [("T",)]

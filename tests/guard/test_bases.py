@@ -109,7 +109,14 @@ def project_with(bake: Bake, name: str) -> Project:
     return project
 
 
-@pytest.mark.parametrize("name", BASES)
+# Two in the default run, as each generates, migrates and tests a whole project; all with -m slow.
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] if number > 1 else [])
+        for number, name in enumerate(BASES)
+    ],
+)
 def test_the_tests_of_a_project_pass_with_another_base(bake: Bake, name: str) -> None:
     project = project_with(bake, name)
     project.succeed("alembic", "upgrade", "head")

@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from sqlalchemy import Dialect, TypeDecorator
+from sqlalchemy.dialects.postgresql import DOMAIN
 from sqlalchemy.types import TypeEngine
 from sqlalchemy.util import immutabledict
 
@@ -18,6 +19,8 @@ INNER = ("item_type", "data_type", "text_type", "astext_type")
 def needs_help(type_: Any) -> bool:
     """Return whether Alembic would write a type by a class that is not SQLAlchemy's public one."""
     inner = [getattr(type_, name, None) for name in INNER] if is_public(type_) else []
+    if isinstance(type_, DOMAIN) and not needs_help(type_.data_type):
+        return False  # Its check and its default are written by Alembic only.
     return (
         not is_public(type_)
         or any(needs_help(each) for each in variants_of(type_).values())
