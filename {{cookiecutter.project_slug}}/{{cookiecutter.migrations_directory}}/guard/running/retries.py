@@ -5,7 +5,6 @@ it. Then the revision is rolled back, they go on, and it is tried again, for ``r
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -223,7 +222,9 @@ class Attempts:
                 "so it is not run again by itself. Complete or revert it by hand, or make "
                 "it safe to repeat; then run the command again."
             ) from error
-        pause = min(FIRST_PAUSE * 1.6**self.number, LONGEST_PAUSE) * random.uniform(0.7, 1.3)
+        from random import uniform  # Few migrations need it.
+
+        pause = min(FIRST_PAUSE * 1.6**self.number, LONGEST_PAUSE) * uniform(0.7, 1.3)
         left = self.began + self.patience - time.monotonic()
         if left <= pause:
             raise GaveUp(

@@ -6,7 +6,7 @@ Elsewhere, what neither a model nor a revision knows is ignored, and a line says
 
 import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from alembic import context as alembic_context
 from alembic import op
@@ -15,10 +15,12 @@ from sqlalchemy import DefaultClause, ForeignKeyConstraint, MetaData, Table, tex
 from sqlalchemy.types import NullType, UserDefinedType
 
 from .. import databases
-from ..history.recording import Objects, known_objects
 from ..running.record import name_beside
 from ..settings import Settings, read
 from .defaults import with_colons
+
+if TYPE_CHECKING:
+    from ..history.recording import Objects
 
 log = logging.getLogger("alembic.autogenerate.compare")
 
@@ -46,7 +48,7 @@ def database_names(config: Config) -> list[str]:
     return list(config.attributes.get("guard.databases") or ())
 
 
-def known() -> Objects:
+def known() -> "Objects":
     """Return what the revisions create in the database that is compared."""
     opts = op.get_context().opts
     names = database_names(alembic_context.config)
@@ -55,6 +57,9 @@ def known() -> Objects:
     database = here if here in names else None
     cached: dict[str | None, Objects] = opts.setdefault(KNOWN, {})
     if database not in cached:
+        # Only where a table without a model is found.
+        from ..history.recording import known_objects
+
         cached[database] = known_objects(
             alembic_context.script, op.get_context().dialect, database or names or None
         )
