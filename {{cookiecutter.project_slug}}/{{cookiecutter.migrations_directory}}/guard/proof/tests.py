@@ -13,12 +13,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext, MigrationStep
 from alembic.script import Script, ScriptDirectory
-from alembic.util import CommandError, coerce_resource_to_filename
+from alembic.util import CommandError
 from sqlalchemy import Engine, event, inspect
 
 from ..head import head_in
 from ..messages import command_line
-from ..revisions import is_irreversible
+from ..revisions import is_irreversible, version_folders
 from .application import Application, Layout
 from .commands import alembic, alembic_config, migrate, tables_of_env
 from .schema import schema
@@ -118,12 +118,6 @@ def upgraded(
         finally:
             event.remove(Engine, "before_cursor_execute", listen)
         yield result
-
-
-def version_folders(history: ScriptDirectory) -> list[Path]:
-    """Return the folders in which a history has its revisions."""
-    places = [Path(coerce_resource_to_filename(str(each))) for each in history.version_locations]
-    return places or [Path(history.dir, "versions")]
 
 
 def test_the_ini_points_at_a_complete_environment(revision_files: ScriptDirectory) -> None:
